@@ -1,0 +1,66 @@
+# What a person types. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+# DVC starts the stages by name, so the environment's commands come first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+UI_PORT ?= 5000
+SERVE_PORT ?= 5001
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro mnist test lint format bench ui serve lock clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: $(READY)  ## the environment in .venv, from requirements.lock
+
+repro: $(READY)  ## compose the settings, run the stages that have changed, show the result
+	@python -m stages.config
+	@dvc repro
+	@python -m stages.evaluate.table
+
+mnist: $(READY)  ## download MNIST, then the pipeline on it as an experiment (about 8 minutes)
+	@python -m stages.prepare.download mnist
+	@dvc exp run -S experiment=mnist
+	@python -m stages.evaluate.table
+
+test: lint  ## lint, types, tests
+	@python -m pytest -n 2 --dist loadgroup
+
+lint: $(READY)  ## format, lint and types
+	@ruff format --check --quiet .
+	@ruff check --quiet .
+	@mypy
+
+format: $(READY)  ## put the code into its format
+	@ruff format .
+	@ruff check --fix .
+
+bench: $(READY)  ## time and memory, as ratios
+	@set -e; for script in tests/benchmarks/bench_*.py; do python "$$script"; done
+
+ui: $(READY)  ## compare runs in the browser
+	@python -m stages.tracking ui --port $(UI_PORT)
+
+serve: $(READY)  ## answer images with embeddings over HTTP
+	@python -m stages.tracking serve --port $(SERVE_PORT)
+
+lock: $(READY)  ## renew requirements.lock
+	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes --upgrade \
+		--no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
+
+clean:  ## remove what the pipeline made, keep the environment and the recorded runs
+	rm -rf artifacts metrics plots data/prepared data/batches.npy .checkpoints
+
+# uv installs in a fifth of pip's time; without it pip does. Compiled once here, else at every import.
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info; \
+	sys.exit(None if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {v.major}.{v.minor}; try: make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the packages of requirements.lock into $(VENV) (about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5' 2>/dev/null \
+		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --compile -r requirements.lock
+	@touch $@

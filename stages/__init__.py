@@ -1,0 +1,1 @@
+"""The stages of the workflow: prepare → batches → train → embed → evaluate and render."""

@@ -1,0 +1,285 @@
+"""The settings: composed from `conf/` into `params.yaml`, read from there by every stage, and checked.
+
+`python -m stages.config [OVERRIDE …]` composes, writes `params.yaml` and names the keys that it changed.
+"""
+
+import argparse
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stages import store
+from stages.errors import UserError
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys and values of another type are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Data(Section):
+    """Which images, and how they are split."""
+
+    name: str
+    path: str
+    source: Literal["csv"]
+    shape: list[Count] | None  # [H, W] or [H, W, C]; None: square and grey, from the number of columns
+    image_size: Count | None  # side in pixels to resize to; None: as it is
+    validation: Annotated[float, Field(gt=0, le=0.5)]  # share of the training images
+
+    @model_validator(mode="after")
+    def _shape_is_an_image(self) -> "Data":
+        if self.shape is not None and not (len(self.shape) == 2 or (len(self.shape) == 3 and self.shape[2] in (1, 3))):
+            raise ValueError("shape is [height, width] or [height, width, channels] with 1 or 3 channels")
+        return self
+
+
+class ClassBalanced(Section):
+    """P×K batches: `classes_per_batch` classes with `samples_per_class` images each."""
+
+    layout: Literal["pk"]
+    classes_per_batch: Annotated[int, Field(ge=2)]
+    samples_per_class: Annotated[int, Field(ge=2)]
+
+
+class Shuffled(Section):
+    """Plain random batches."""
+
+    layout: Literal["shuffled"]
+    batch_size: Annotated[int, Field(ge=2)]
+
+
+class Augmentation(Section):
+    """Largest random change of a training image in either direction; 0 switches one off."""
+
+    shift: Annotated[float, Field(ge=0)]  # pixels
+    rotation: Annotated[float, Field(ge=0, le=180)]  # degrees
+    scale: Annotated[float, Field(ge=0, lt=1)]  # a factor between 1 / (1 + scale) and 1 + scale
+    shear: Annotated[float, Field(ge=0, lt=1)]  # tangent of the angle
+
+
+class Train(Section):
+    """How long to train, and on what."""
+
+    steps: Count
+    steps_per_epoch: Count  # after as many steps: validation, checkpoint, a line of history
+    augmentation: Augmentation
+
+    @model_validator(mode="after")
+    def _epochs_are_whole(self) -> "Train":
+        if self.steps % self.steps_per_epoch:
+            raise ValueError(f"steps ({self.steps}) is no multiple of steps_per_epoch ({self.steps_per_epoch})")
+        return self
+
+
+class Evaluate(Section):
+    """What is measured."""
+
+    recall_at: Annotated[list[Count], Field(min_length=1)]
+    knn: Count  # neighbours that vote
+    pairs: Annotated[int, Field(ge=20)]  # for the 10-fold verification accuracy, balanced
+    roc_pairs: Annotated[int, Field(ge=20)]  # all pairs up to this number, else a sample of it
+
+
+class Render(Section):
+    """What is drawn."""
+
+    points: Annotated[int, Field(ge=10)]  # a map's largest number of points
+    perplexity: Annotated[float, Field(gt=0)]
+    projector_points: Annotated[int, Field(ge=10)]
+
+
+class Paths(Section):
+    """Where the stages put what they make, relative to the folder they run in."""
+
+    prepared: str
+    batches: str
+    model: str
+    checkpoints: str
+    embeddings: str
+    metrics: str
+    plots: str
+    maps: str
+    projector: str
+
+
+class Config(Section):
+    """All settings. `network`, `loss` and `optimizer` name a `_target_`, whose signature checks the rest."""
+
+    data: Data
+    batches: Annotated[ClassBalanced | Shuffled, Field(discriminator="layout")]
+    network: dict[str, Any]
+    loss: dict[str, Any]
+    optimizer: dict[str, Any]
+    train: Train
+    evaluate: Evaluate
+    render: Render
+    paths: Paths
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    threads: Annotated[int, Field(ge=0)]
+    allowed_targets: list[str]
+
+    @model_validator(mode="after")
+    def _parts_have_targets(self) -> "Config":
+        for name in ("network", "loss", "optimizer"):
+            if not isinstance(getattr(self, name).get("_target_"), str):
+                raise ValueError(f"{name} has no _target_, the dotted path of a class or function")
+        return self
+
+
+def compose(overrides: Sequence[str] = ()) -> str:
+    """The text of `params.yaml` that `conf/` gives with these Hydra overrides, byte for byte as DVC writes it.
+
+    Raises:
+        UserError: Hydra refuses an override or a file, or the result is not a valid configuration.
+
+    >>> "margin: 0.3" in compose(["loss.margin=0.3"])
+    True
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with initialize_config_dir(str(CONF), version_base=None):
+            composed = hydra_compose("config", overrides=list(overrides))
+        OmegaConf.resolve(composed)
+        text = OmegaConf.to_yaml(composed)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise UserError(f"conf: {_in_one_line(error)}") from None
+    parse(text, "conf")
+    return text
+
+
+def load(path: str | Path = "params.yaml") -> Config:
+    """Read and check a composed configuration.
+
+    Raises:
+        UserError: no such file, not YAML, an unknown or missing key, a value out of range.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; `python -m stages.config` composes it from conf/") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: found bytes that are not UTF-8 ({error.reason}), expected YAML") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str) -> Config:
+    """Check the YAML `text` of a configuration; `source` names it in errors."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{source}: not readable as YAML: {_in_one_line(error)}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{source}: found {type(content).__name__}, expected sections like `data:` and `loss:`")
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{source}: {_describe(error)}") from None
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings under dotted names.
+
+    >>> dict(flatten({"loss": {"margin": 0.5}, "seed": 0}))
+    {'loss.margin': 0.5, 'seed': 0}
+    """
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def changes(before: str, after: str) -> list[str]:
+    r"""One line for every key that differs between two YAML texts.
+
+    >>> changes("a: 1\nb: 2", "a: 1\nb: 3\nc: 4")
+    ['b: 2 → 3', 'c: (not set) → 4']
+    """
+    old, new = (dict(flatten(yaml.safe_load(text) or {})) for text in (before, after))
+    names = [*new, *(name for name in old if name not in new)]
+    absent = "(not set)"
+    return [
+        f"{name}: {old.get(name, absent)} → {new.get(name, absent)}"
+        for name in names
+        if old.get(name, absent) != new.get(name, absent)
+    ]
+
+
+def write(path: str | Path, overrides: Sequence[str] = ()) -> list[str]:
+    """Compose into `path`; returns the changed keys, as `changes` gives them."""
+    text = compose(overrides)
+    before = Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
+    if before == text:
+        return []
+    store.save_text(path, text)
+    try:
+        return changes(before, text)
+    except (yaml.YAMLError, AttributeError):
+        return [f"{path} was not readable as settings and has been replaced"]
+
+
+def _describe(error: ValidationError) -> str:
+    first = error.errors()[0]
+    # Pydantic puts the tag of a union (here the layout's name) into the location: no key of the user's.
+    keys = [str(part) for part in first["loc"] if part not in ("pk", "shuffled")]
+    key = ".".join(keys)
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key{_nearest(keys)}"
+    if first["type"] == "missing":
+        return f"{key}: missing; expected a value"
+    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    message = message[:1].lower() + message[1:]
+    found = first["input"]
+    if isinstance(found, (dict, BaseModel)):
+        return f"{key}: {message}" if key else message
+    return f"{key}: found {found!r}, {message}"
+
+
+def _nearest(keys: list[str]) -> str:
+    section: Any = Config
+    for key in keys[:-1]:
+        section = section.model_fields[key].annotation if key in section.model_fields else None
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            section = (ClassBalanced, Shuffled)[0] if key == "batches" else None
+        if section is None:
+            return ""
+    known = list(section.model_fields)
+    close = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0)
+    return f", the nearest valid one is {'.'.join([*keys[:-1], close[0]])}" if close else ""
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.config", description=__doc__)
+    parser.add_argument("overrides", nargs="*", help="as in `loss.margin=0.3` or `data=mnist`")
+    options = parser.parse_args()
+
+    def compose_and_tell() -> None:
+        for change in write("params.yaml", options.overrides):
+            print(f"params.yaml: {change}")
+
+    from stages.command import call_or_exit
+
+    call_or_exit("config", compose_and_tell, debug=False)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,1 @@
+"""Compute the embeddings of all images, with the trained and with the untrained network."""

@@ -1,0 +1,64 @@
+"""The history of a training, as a table and as a figure."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages import store
+from stages.train.checkpoint import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
+"""Okabe and Ito's palette, told apart by colour-blind readers too."""
+
+
+def write(history: list[Row], table: Path, figure: Path) -> None:
+    """Write the epochs' figures to a CSV file and their curves to a PNG."""
+    import pandas as pd
+
+    rows = pd.DataFrame(history)
+    text = io.StringIO()
+    rows.to_csv(text, index=False)
+    store.save_text(table, text.getvalue())
+    _draw(rows, figure)
+
+
+def _draw(rows: "pd.DataFrame", path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    (loss, kinds), (quality, rate) = figure.subplots(2, 2, sharex=True)
+    steps = rows["step"]
+
+    loss.plot(steps, rows["loss"], color=BLUE, marker="o", markersize=3)
+    loss.set(title="Loss (mean of the epoch)", ylabel="loss")
+    loss.set_ylim(bottom=0)
+
+    shares = {"easy": GREEN, "semi_hard": ORANGE, "hard": VERMILION}
+    kinds.stackplot(
+        steps,
+        *(rows[name] for name in shares),
+        colors=list(shares.values()),
+        labels=[name.replace("_", "-") for name in shares],
+        alpha=0.8,
+    )
+    kinds.plot(steps, rows["active"], color="black", linestyle="--", label="anchors with loss > 0")
+    kinds.set(title="Triplets of a batch", ylabel="share", ylim=(0, 1))
+
+    for name, label, color in (("val_recall_at_1", "recall@1", BLUE), ("val_map_at_r", "MAP@R", ORANGE)):
+        quality.plot(steps, rows[name], color=color, marker="o", markersize=3, label=label)
+    quality.set(title="Validation images, leave-one-out", ylabel="share", xlabel="step")
+
+    rate.plot(steps, rows["learning_rate"], color=GREY, marker="o", markersize=3)
+    rate.set(title="Learning rate", ylabel="rate", xlabel="step")
+    rate.set_ylim(bottom=0)
+
+    for axes in (loss, kinds, quality, rate):
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in (kinds, quality):
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+    with store.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, metadata={"Software": None})

@@ -1,0 +1,203 @@
+"""Training with Keras's `fit`: logging of steps, choice of the best epoch by validation, checkpoints."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from stages import ranking
+from stages.train.checkpoint import Checkpoint, Progress, Row
+from stages.train.feed import PlannedBatches
+from stages.train.learner import Learner
+
+LOG_EVERY = 10
+"""Steps that are averaged into one logged point."""
+
+_EMBEDDED_AT_ONCE = 500
+
+Log = Callable[[Mapping[str, float], int], None]
+"""Takes figures by name and the number of steps made."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images uint8 `[N, H, W, C]` with labels int32 `[N]`."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def fit(
+    learner: Learner,
+    training: Images,
+    validation: Images,
+    plan: np.ndarray,
+    steps_per_epoch: int,
+    checkpoint: Checkpoint,
+    log: Log,
+) -> Progress:
+    """Train a compiled learner on all batches of the plan; its encoder ends with the weights of the best epoch.
+
+    The best epoch is that of the highest recall@1 among the validation images, of equal ones that of the highest MAP@R.
+
+    Args:
+        learner: built and compiled.
+        training: what the plan's indices point into.
+        validation: by what the epoch is chosen.
+        plan: int32 `[steps, batch]`.
+        steps_per_epoch: a divisor of the number of steps.
+        checkpoint: where the state is kept after each epoch, and taken up from if it is there.
+        log: called with figures of the steps and of the epochs.
+    """
+    learner.optimizer.build(learner.trainable_variables)
+    progress, best = checkpoint.restore(learner) or (Progress(), [])
+    if progress.epoch:
+        print(f"going on after epoch {progress.epoch}, from {checkpoint.path}", flush=True)
+    selection = _Selection(learner.encoder, validation, progress, best)
+    if progress.epoch * steps_per_epoch < len(plan):
+        learner.fit(
+            PlannedBatches(training.images, training.labels, plan[progress.epoch * steps_per_epoch :]),
+            epochs=len(plan) // steps_per_epoch,
+            initial_epoch=progress.epoch,
+            steps_per_epoch=steps_per_epoch,
+            shuffle=False,  # the plan is the order
+            callbacks=[
+                _StepLog(steps_per_epoch, log),
+                selection,
+                _History(steps_per_epoch, progress, log),
+                _Keep(checkpoint, progress, selection),
+            ],
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+    learner.encoder.set_weights(selection.best_weights)
+    return progress
+
+
+class _StepLog(keras.callbacks.Callback):
+    """Logs the figures of the steps, averaged over a few, and puts the epoch's averages into the epoch's row."""
+
+    def __init__(self, steps_per_epoch: int, log: Log) -> None:
+        super().__init__()
+        self.steps_per_epoch, self.log = steps_per_epoch, log
+        self.window: list[Row] = []
+        self.epoch_rows: list[Row] = []
+        self.steps = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any]) -> None:
+        self.steps = epoch * self.steps_per_epoch
+        self.window, self.epoch_rows = [], []
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
+        figures = _take_figures(logs, self.model)
+        self.window.append(figures)
+        self.epoch_rows.append(figures)
+        if len(self.window) == LOG_EVERY or batch + 1 == self.steps_per_epoch:
+            # "step/" and not the bare name: an epoch's figure of the same name is another series.
+            point = {f"step/{name.removeprefix('step_')}": value for name, value in _means(self.window).items()}
+            point["step/learning_rate"] = _rate(self.model)
+            self.log(point, self.steps + batch + 1)
+            self.window = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        _take_figures(logs, self.model)
+        figures = _means(self.epoch_rows)
+        # Keras's own running mean is in float32; the mean of the steps' losses is the same number with more digits.
+        logs["loss"] = figures.pop("step_loss")
+        logs.update(figures)
+
+
+class _Selection(keras.callbacks.Callback):
+    """Measures the encoder on the validation images and keeps the weights of the best epoch."""
+
+    def __init__(self, encoder: keras.Model, validation: Images, progress: Progress, best: list[np.ndarray]) -> None:
+        super().__init__()
+        self.encoder, self.validation, self.progress = encoder, validation, progress
+        self.best_weights = best
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        ranked = ranking.leave_one_out(embed(self.encoder, self.validation.images), self.validation.labels)
+        measures = {
+            "val_recall_at_1": ranking.recall_at_k(ranked, [1])[1],
+            "val_map_at_r": ranking.map_at_r(ranked),
+        }
+        logs.update({name: value if value is not None else float("nan") for name, value in measures.items()})
+        score = [value if value is not None else 0.0 for value in measures.values()]
+        if score > self.progress.best or not self.best_weights:
+            self.progress.best, self.progress.best_epoch = score, epoch + 1
+            self.best_weights = [np.array(weight) for weight in self.encoder.get_weights()]
+
+
+class _History(keras.callbacks.Callback):
+    """Writes the epoch's row, and warns of a collapse."""
+
+    def __init__(self, steps_per_epoch: int, progress: Progress, log: Log) -> None:
+        super().__init__()
+        self.steps_per_epoch, self.progress, self.log = steps_per_epoch, progress, log
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        row = {name: float(value) for name, value in logs.items()} | {"learning_rate": _rate(self.model)}
+        steps = (epoch + 1) * self.steps_per_epoch
+        self.progress.history.append({"epoch": epoch + 1, "step": steps, **row})
+        self.log({f"epoch/{name}": value for name, value in row.items()}, steps)
+        warning = collapse_warning(self.progress.history, self.model.statistics.loss)
+        if warning:
+            print(warning, flush=True)
+        # The terminal's line has room for what tells most.
+        for name in [name for name in logs if name not in ("loss", "active", "val_recall_at_1", "val_map_at_r")]:
+            del logs[name]
+
+
+class _Keep(keras.callbacks.Callback):
+    """Saves the state after each epoch."""
+
+    def __init__(self, checkpoint: Checkpoint, progress: Progress, selection: _Selection) -> None:
+        super().__init__()
+        self.checkpoint, self.progress, self.selection = checkpoint, progress, selection
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        self.progress.epoch = epoch + 1
+        self.checkpoint.save(self.model, self.selection.best_weights, self.progress)
+
+
+def embed(encoder: keras.Model, images: np.ndarray, *, progress: bool = False) -> np.ndarray:
+    """Embeddings float32 `[N, D]` of images uint8 `[N, H, W, C]`, with a progress bar if asked for."""
+    blocks = range(0, len(images), _EMBEDDED_AT_ONCE)
+    bar = keras.utils.Progbar(len(blocks), unit_name="block", verbose=int(progress))
+    embeddings = np.empty((len(images), encoder.output_shape[1]), np.float32)
+    for i, begin in enumerate(blocks):
+        block = slice(begin, begin + _EMBEDDED_AT_ONCE)
+        embeddings[block] = encoder.predict_on_batch(images[block])
+        bar.update(i + 1)
+    return embeddings
+
+
+def collapse_warning(history: list[Row], loss: Any) -> str | None:
+    """A line if the embeddings draw together to a point while the loss stays where a point leaves it.
+
+    A point has d⁺ = d⁻ = 0, so its loss is the margin (soft: log 2), with hardly any gradient to leave it by.
+    """
+    plateau = float(np.log(2)) if getattr(loss, "soft", False) else getattr(loss, "margin", 0.0)
+    first, latest = history[0], history[-1]
+    stuck = latest["loss"] > 0.9 * plateau > 0
+    shrunk = latest["hardest_negative"] < 0.1 * max(first["norm"], first["hardest_negative"])
+    if not (stuck and shrunk):
+        return None
+    return (
+        f"the embedding collapses: loss {latest['loss']:.3f} of {plateau:.3f} at a point, mean distance to the hardest "
+        f"negative {latest['hardest_negative']:.3g}; try a lower rate, a longer warm-up, or loss.soft=true"
+    )
+
+
+def _take_figures(logs: dict[str, Any], model: Learner) -> Row:
+    return {name: float(logs.pop(name)) for name in model.statistics.figures if name in logs}
+
+
+def _means(rows: list[Row]) -> Row:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _rate(model: keras.Model) -> float:
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))

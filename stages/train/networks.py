@@ -1,0 +1,67 @@
+"""Embedding networks: from raw pixels 0..255 to embeddings, of stock Keras layers only.
+
+A network carries its own scaling, so that whoever loads it feeds images as they are.
+"""
+
+import keras
+from keras import layers
+
+
+def compact(
+    input_shape: tuple[int, int, int], embedding_dim: int = 64, widths: tuple[int, int, int] = (32, 64, 128)
+) -> keras.Model:
+    """Five batch-normalised convolutions in three widths, L2-normalised embeddings.
+
+    Images of more than 16 pixels are halved by the first convolution, where most of the time would go.
+
+    Args:
+        input_shape: height, width, channels.
+        embedding_dim: D.
+        widths: channels of the first, the middle and the last convolutions.
+
+    Returns:
+        A model from `[B, H, W, C]`, 0..255, to float `[B, D]` of length 1.
+    """
+    large = min(input_shape[:2]) > 16
+    images = keras.Input(input_shape, name="images")
+    x = layers.Rescaling(1 / 255)(images)
+    x = _convolution(x, widths[0], 5 if large else 3, strides=2 if large else 1)
+    x = _convolution(x, widths[1], 3)
+    x = _convolution(x, widths[1], 3)
+    x = layers.MaxPooling2D()(x)
+    x = _convolution(x, widths[2], 3)
+    x = _convolution(x, widths[2], 3)
+    x = layers.Flatten()(x)
+    x = layers.Dense(embedding_dim)(x)
+    return keras.Model(images, _unit_length(x), name="compact")
+
+
+def conv_blog(input_shape: tuple[int, int, int], embedding_dim: int = 4) -> keras.Model:
+    """The network of the batch-hard article: two large convolutions on raw pixels, embeddings not normalised.
+
+    Args:
+        input_shape: height, width, channels.
+        embedding_dim: D.
+
+    Returns:
+        A model from `[B, H, W, C]`, 0..255, to float `[B, D]`.
+    """
+    weights = {"kernel_initializer": keras.initializers.TruncatedNormal(stddev=1.0), "padding": "same"}
+    images = keras.Input(input_shape, name="images")
+    x = layers.Conv2D(128, 7, activation="relu", **weights)(images)
+    x = layers.MaxPooling2D()(x)
+    x = layers.Conv2D(256, 5, activation="relu", **weights)(x)
+    x = layers.MaxPooling2D()(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(embedding_dim, kernel_initializer=weights["kernel_initializer"])(x)
+    return keras.Model(images, x, name="conv_blog")
+
+
+def _convolution(x: keras.KerasTensor, width: int, size: int, strides: int = 1) -> keras.KerasTensor:
+    x = layers.Conv2D(width, size, strides=strides, padding="same", use_bias=False)(x)
+    return layers.ReLU()(layers.BatchNormalization()(x))
+
+
+def _unit_length(x: keras.KerasTensor) -> keras.KerasTensor:
+    # float32 under every precision policy: distances between nearly equal embeddings need the digits.
+    return layers.UnitNormalization(dtype="float32", name="embeddings")(x)

@@ -1,0 +1,27 @@
+"""Learning rates over the steps, as Keras schedules."""
+
+import keras
+
+
+def warmup_cosine(peak: float, warmup: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Linear from 0 to `peak`, then half a cosine down to 0 at the last step (Loshchilov, Hutter 2017).
+
+    Args:
+        peak: the largest rate.
+        warmup: share of the steps on the way up, from 0 to below 1.
+        steps: steps of the training.
+
+    Raises:
+        ValueError: `warmup` out of range, or a peak that is not positive.
+    """
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup must be a share of the steps, at least 0 and below 1. Received: {warmup}")
+    if peak <= 0:
+        raise ValueError(f"peak must be above 0. Received: {peak}")
+    climb = round(warmup * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if climb else peak,
+        warmup_target=peak if climb else None,
+        warmup_steps=climb,
+        decay_steps=max(steps - climb, 1),
+    )

@@ -1,0 +1,85 @@
+"""What a batch's triplets look like while training: how many still teach, and whether the embedding collapses."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from stages.train.distances import Tensor, angular_distance, pairwise_distance
+from stages.train.losses import EmbeddingLoss, hard_distances, label_vector
+
+
+class TripletStatistics(keras.metrics.Metric):
+    """Figures of the latest batch, as a dictionary of scalars.
+
+    | name | meaning |
+    |---|---|
+    | `step_loss` | the loss of this batch alone |
+    | `active` | share of anchors whose loss is above 0 |
+    | `hard`, `semi_hard`, `easy` | shares of all triplets: d(a,n) ≤ d(a,p); beyond it but within the margin; farther |
+    | `hardest_positive`, `hardest_negative` | mean over anchors of the distances d⁺ and d⁻ |
+    | `norm` | mean length of the embeddings |
+
+    The kinds of triplets are those of FaceNet (arXiv 1503.03832, section 3.2).
+
+    Args:
+        loss: gives the margin (0 where it has none), the distance and the values.
+        stride: triplets are counted for every `stride`-th row of the batch as anchor.
+    """
+
+    figures = ("step_loss", "active", "hard", "semi_hard", "easy", "hardest_positive", "hardest_negative", "norm")
+
+    def __init__(self, loss: EmbeddingLoss, stride: int = 1) -> None:
+        super().__init__(name="triplets")
+        self.loss = loss
+        self.stride = stride
+        self.latest = self.add_variable((len(self.figures),), initializer="zeros", name="latest")
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
+        """Take the figures of a batch: labels int `[B]`, embeddings float `[B, D]`."""
+        labels = label_vector(y_true)
+        embeddings = ops.stop_gradient(ops.cast(y_pred, "float32"))
+        values = self.loss.call(labels, embeddings)
+        hard, semi_hard, easy = self._kinds(labels, embeddings)
+        positive, negative = hard_distances(labels, embeddings, self._metric)
+        norms = ops.sqrt(ops.sum(ops.square(embeddings), axis=1))
+        figures = [ops.mean(values), ops.mean(ops.cast(values > 0, "float32")), hard, semi_hard, easy]
+        self.latest.assign(ops.stack([*figures, ops.mean(positive), ops.mean(negative), ops.mean(norms)]))
+
+    def result(self) -> dict[str, Any]:
+        """The latest batch's figures by name."""
+        return {name: self.latest[i] for i, name in enumerate(self.figures)}
+
+    @property
+    def _metric(self) -> Any:
+        return getattr(self.loss, "distance_metric", "L2")
+
+    def _kinds(self, labels: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        margin = 0.0 if getattr(self.loss, "soft", False) else getattr(self.loss, "margin", 0.0)
+        distances = self._distances(embeddings)[:: self.stride]
+        same = labels[:: self.stride, None] == labels[None, :]
+        rows = ops.arange(ops.shape(labels)[0])
+        positive = ops.cast(ops.logical_and(same, rows[:: self.stride, None] != rows[None, :]), "float32")
+        negatives = ops.sort(ops.where(same, float("inf"), distances), axis=1)
+        # For each pair (a, p): how many negatives of a lie at d(a,p) or nearer, and how many within the margin.
+        nearer = _count_up_to(negatives, distances, side="right")
+        within = _count_up_to(negatives, distances + margin, side="left")
+        hard = ops.sum(positive * nearer)
+        inside = ops.sum(positive * ops.maximum(within, nearer))
+        every = ops.sum(ops.sum(positive, axis=1) * ops.sum(ops.cast(ops.logical_not(same), "float32"), axis=1))
+        return (
+            ops.divide_no_nan(hard, every),
+            ops.divide_no_nan(inside - hard, every),
+            ops.divide_no_nan(every - inside, every),
+        )
+
+    def _distances(self, embeddings: Tensor) -> Tensor:
+        metric = self._metric
+        if callable(metric):
+            return metric(embeddings)
+        return angular_distance(embeddings) if metric == "angular" else pairwise_distance(embeddings, metric != "L2")
+
+
+def _count_up_to(sorted_rows: Tensor, values: Tensor, side: str) -> Tensor:
+    counts = ops.vectorized_map(lambda pair: ops.searchsorted(pair[0], pair[1], side=side), (sorted_rows, values))
+    return ops.cast(counts, "float32")

@@ -1,0 +1,25 @@
+"""What depends on the backend: threads, determinism, compilation. The only module here that names TensorFlow."""
+
+import keras
+
+from stages.quiet import hidden_stderr
+
+
+def set_up(seed: int, threads: int) -> None:
+    """Make what follows in this process repeatable: seeds, deterministic operations, number of threads.
+
+    To be called before the backend computes anything: TensorFlow fixes its threads then.
+
+    Args:
+        seed: of Python, NumPy and the backend.
+        threads: how many compute; 0 lets the backend choose. Between numbers of threads sums differ in the last digits.
+    """
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.experimental.enable_op_determinism()
+        with hidden_stderr():  # without a GPU, the look for one ends in an error message
+            tf.config.list_logical_devices()
