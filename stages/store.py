@@ -36,8 +36,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 def save_array(path: str | Path, array: np.ndarray) -> None:
     """Write `array` as `.npy`."""
-    with replacing(path) as temporary:
-        np.save(temporary, array, allow_pickle=False)
+    # Through a file, for NumPy appends `.npy` to a path that ends otherwise.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def load_array(path: str | Path, dtype: Any, ndim: int, *, memory_map: bool = False) -> np.ndarray:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 EXPERIMENT = "triplet-workflow"
+_LOCK = Path("dvc.lock")  # what DVC ran so far, by hash
 _LONGEST_TAG = 5000
 _METRICS_AT_ONCE = 1000
 
@@ -134,6 +135,8 @@ def continued(run_file: str | Path, settings: Mapping[str, Any]) -> Iterator[Run
     with _mlflow() as mlflow, _known_or_new(mlflow, run_id) as run:
         opened = Run(mlflow.MlflowClient(), run.info.run_id)
         opened.tags(settings)
+        if _LOCK.is_file():
+            opened.artifact(_LOCK)
         yield opened
 
 

@@ -52,8 +52,8 @@ class Checkpoint:
         """Write the model's and optimizer's variables, seed generators included, the best weights and the progress."""
         arrays = {f"variable_{i:04}": np.asarray(variable) for i, variable in enumerate(_variables(model))}
         arrays |= {f"best_{i:04}": weight for i, weight in enumerate(best)}
-        with store.replacing(self.path) as temporary:
-            np.savez(temporary, allow_pickle=False, progress=np.array(json.dumps(asdict(progress))), **arrays)
+        with store.replacing(self.path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, progress=np.array(json.dumps(asdict(progress))), **arrays)
 
     def restore(self, model: keras.Model) -> tuple[Progress, list[np.ndarray]] | None:
         """Bring the model to the saved state; None where there is no whole checkpoint."""

@@ -28,8 +28,8 @@ def write(history: list[Row], table: Path, figure: Path) -> None:
 def _draw(rows: "pd.DataFrame", path: Path) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    (loss, kinds), (quality, rate) = figure.subplots(2, 2, sharex=True)
+    figure = Figure(figsize=(11, 8.5), layout="constrained")
+    (loss, kinds), (rate, quality) = figure.subplots(2, 2)
     steps = rows["step"]
 
     loss.plot(steps, rows["loss"], color=BLUE, marker="o", markersize=3)
@@ -49,16 +49,17 @@ def _draw(rows: "pd.DataFrame", path: Path) -> None:
 
     for name, label, color in (("val_recall_at_1", "recall@1", BLUE), ("val_map_at_r", "MAP@R", ORANGE)):
         quality.plot(steps, rows[name], color=color, marker="o", markersize=3, label=label)
-    quality.set(title="Validation images, leave-one-out", ylabel="share", xlabel="step")
+    quality.set(title="Validation images, leave-one-out", ylabel="share")
 
     rate.plot(steps, rows["learning_rate"], color=GREY, marker="o", markersize=3)
-    rate.set(title="Learning rate", ylabel="rate", xlabel="step")
+    rate.set(title="Learning rate", ylabel="rate")
     rate.set_ylim(bottom=0)
 
     for axes in (loss, kinds, quality, rate):
+        axes.set_xlabel("step")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in (kinds, quality):
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
     with store.replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, metadata={"Software": None})

@@ -182,7 +182,7 @@ def collapse_warning(history: list[Row], loss: Any) -> str | None:
     plateau = float(np.log(2)) if getattr(loss, "soft", False) else getattr(loss, "margin", 0.0)
     first, latest = history[0], history[-1]
     stuck = latest["loss"] > 0.9 * plateau > 0
-    shrunk = latest["hardest_negative"] < 0.1 * max(first["norm"], first["hardest_negative"])
+    shrunk = latest["hardest_negative"] < 0.01 * first["norm"]
     if not (stuck and shrunk):
         return None
     return (

@@ -7,9 +7,7 @@ import keras
 from keras import layers
 
 
-def compact(
-    input_shape: tuple[int, int, int], embedding_dim: int = 64, widths: tuple[int, int, int] = (32, 64, 128)
-) -> keras.Model:
+def compact(input_shape: tuple[int, int, int], embedding_dim: int, widths: tuple[int, int, int]) -> keras.Model:
     """Five batch-normalised convolutions in three widths, L2-normalised embeddings.
 
     Images of more than 16 pixels are halved by the first convolution, where most of the time would go.
@@ -36,7 +34,7 @@ def compact(
     return keras.Model(images, _unit_length(x), name="compact")
 
 
-def conv_blog(input_shape: tuple[int, int, int], embedding_dim: int = 4) -> keras.Model:
+def conv_blog(input_shape: tuple[int, int, int], embedding_dim: int) -> keras.Model:
     """The network of the batch-hard article: two large convolutions on raw pixels, embeddings not normalised.
 
     Args:

@@ -36,7 +36,8 @@ def learner(seed=0):
 
 
 def train(model, data, checkpoint, log=lambda figures, step: None):
-    return fit(model, *data, STEPS_PER_EPOCH, checkpoint, log)
+    training, validation, plan = data
+    return fit(model, training, validation, plan, STEPS_PER_EPOCH, checkpoint, log)
 
 
 def test_interrupted_training_goes_on_to_the_same_weights_and_history(data, tmp_path, capsys):
@@ -120,9 +121,9 @@ def test_checkpoint_of_other_settings_or_data_is_another_file(tmp_path):
 def test_collapse_is_told_and_progress_is_not():
     start = {"loss": 0.6, "hardest_negative": 0.3, "norm": 1.0}
     assert "collapses" in (
-        collapse_warning([start, start | {"loss": 0.5, "hardest_negative": 0.01}], TripletHardLoss(0.5)) or ""
+        collapse_warning([start, start | {"loss": 0.5, "hardest_negative": 0.001}], TripletHardLoss(0.5)) or ""
     )
-    assert collapse_warning([start, start | {"loss": 0.2, "hardest_negative": 0.01}], TripletHardLoss(0.5)) is None
+    assert collapse_warning([start, start | {"loss": 0.2, "hardest_negative": 0.001}], TripletHardLoss(0.5)) is None
     assert collapse_warning([start, start], TripletHardLoss(0.5)) is None
-    soft = start | {"loss": 0.69, "hardest_negative": 0.01}
+    soft = start | {"loss": 0.69, "hardest_negative": 0.001}
     assert "collapses" in (collapse_warning([start, soft], TripletHardLoss(soft=True)) or "")

@@ -89,7 +89,7 @@ def test_small_distances_of_long_embeddings_are_not_lost():
     embeddings = np.zeros((4, 2), np.float32)
     embeddings[:, 0] = 80
     embeddings[:, 1] = [0.0, 0.008, 0.02, 0.026]
-    expected = np.mean(oracle.hard_values([0, 0, 1, 1], embeddings, 0.2, False, "L2"))
+    expected = np.mean(oracle.hard_values(np.array([0, 0, 1, 1]), embeddings, 0.2, False, "L2"))
     assert float(triplet_hard_loss([0, 0, 1, 1], ops.array(embeddings), 0.2)) == pytest.approx(expected, rel=1e-5)
 
 

@@ -12,19 +12,19 @@ from stages.train.networks import compact, conv_blog
 from stages.train.rates import warmup_cosine
 from stages.train.targets import build
 
-COMPACT = {"_target_": "stages.train.networks.compact", "embedding_dim": 8}
+COMPACT = {"_target_": "stages.train.networks.compact", "embedding_dim": 8, "widths": [4, 4, 8]}
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 20, 3)])
 def test_compact_gives_embeddings_of_length_one(shape):
     images = np.random.default_rng(0).integers(0, 256, (5, *shape), dtype=np.uint8)
-    embeddings = compact(shape, embedding_dim=8).predict_on_batch(images)
+    embeddings = compact(shape, 8, (4, 4, 8)).predict_on_batch(images)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
     assert embeddings.shape == (5, 8)
 
 
 def test_conv_blog_is_the_articles_network():
-    model = conv_blog((28, 28, 1))
+    model = conv_blog((28, 28, 1), 4)
     kernels = [weight.shape for weight in model.weights if len(weight.shape) > 1]
     assert kernels == [(7, 7, 1, 128), (5, 5, 128, 256), (7 * 7 * 256, 4)]
     assert np.std(np.asarray(model.weights[0])) == pytest.approx(0.88, abs=0.02)  # a normal of 1, cut at 2
@@ -32,7 +32,7 @@ def test_conv_blog_is_the_articles_network():
 
 def test_encoder_loads_where_there_is_only_keras(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
-    model = compact((8, 8, 1), 4)
+    model = compact((8, 8, 1), 4, (4, 4, 8))
     model.save(tmp_path / "embedder.keras")
     np.save(tmp_path / "images.npy", images)
     script = (

@@ -1,0 +1,1 @@
+"""Plan which images each training step sees."""

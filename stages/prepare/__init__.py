@@ -1,0 +1,1 @@
+"""Read labelled images and split them into training, validation and test."""

@@ -1,0 +1,229 @@
+"""The whole DAG, really run, on a small configuration in copies of the repository."""
+
+import gzip
+import inspect
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from stages import config
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = ("prepare", "batches", "train", "embed", "evaluate", "render")
+TINY = (
+    "train.steps=20",
+    "train.steps_per_epoch=10",
+    "network.embedding_dim=8",
+    "network.widths=[4,8,8]",
+    "batches.samples_per_class=4",
+    "evaluate.pairs=400",
+    "render.points=120",
+    "render.projector_points=100",
+)
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+def run(folder, *command, check=True):
+    """Run a command of the environment in `folder`, as a user who has activated it does."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DVC_ROOT", "MLFLOW_TRACKING_URI", "PYTHONPATH")
+    }
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if check and result.returncode:
+        pytest.fail(f"{' '.join(command)} ended with {result.returncode}:\n{result.stdout}\n{result.stderr}")
+    return result
+
+
+def copy_of_repository(folder):
+    """A repository with the files of this one that git tracks or would track, committed."""
+    listed = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout
+    for name in filter(None, listed.split("\0")):
+        # What the pipeline made here is no part of a clone.
+        if (ROOT / name).is_file() and not name.startswith(("metrics/", "dvc.lock")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    run(folder, "git", "init", "--quiet")
+    run(folder, "git", "config", "user.email", "test@example.org")
+    run(folder, "git", "config", "user.name", "test")
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", "copy")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A copy in which the pipeline has run."""
+    folder = copy_of_repository(tmp_path_factory.mktemp("first"))
+    run(folder, "python", "-m", "stages.config", *TINY)
+    run(folder, "dvc", "repro")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory):
+    """Another one."""
+    folder = copy_of_repository(tmp_path_factory.mktemp("second"))
+    run(folder, "python", "-m", "stages.config", *TINY)
+    run(folder, "dvc", "repro")
+    return folder
+
+
+def outputs(folder):
+    pipeline = (folder / "dvc.yaml").read_text(encoding="utf-8")
+    for group, paths in yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8")).items():
+        if group == "paths":
+            for name, path in paths.items():
+                pipeline = pipeline.replace("${paths." + name + "}", path)
+    for stage in yaml.safe_load(pipeline)["stages"].values():
+        for out in [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]:
+            yield next(iter(out)) if isinstance(out, dict) else out
+
+
+def test_every_output_is_made_and_git_sees_only_what_is_to_be_committed(first):
+    for path in outputs(first):
+        assert (first / path).exists(), path
+    untracked = run(first, "git", "status", "--porcelain").stdout.splitlines()
+    assert sorted(untracked) == [" M params.yaml", "?? dvc.lock", "?? metrics/"]
+
+
+def test_a_second_run_does_nothing_and_says_so(first):
+    began = time.monotonic()
+    assert "Data and pipelines are up to date." in run(first, "dvc", "repro").stdout
+    assert time.monotonic() - began < 30  # 2 s; the rest is for a busy machine
+
+
+def test_table_shows_raw_untrained_and_trained_and_where_the_pictures_are(first):
+    table = run(first, "python", "-m", "stages.evaluate.table").stdout
+    metrics = json.loads((first / "metrics/evaluate.json").read_text(encoding="utf-8"))
+    for system in ("raw", "untrained", "trained"):
+        for measure in ("recall_at_1", "map_at_r", "verification_accuracy"):
+            assert f"{metrics['test'][system][measure]:.4f}" in table
+    pictures = [word for word in table.split() if word.endswith(".png")]
+    assert pictures
+    assert all((first / picture).is_file() for picture in pictures)
+
+
+def test_pictures_are_pictures(first):
+    paths = sorted((first / "plots").rglob("*.png"))
+    assert len(paths) >= 8
+    for path in paths:
+        with Image.open(path) as picture:
+            picture.load()
+            assert min(picture.size) > 300, path
+
+
+def test_two_clones_give_byte_equal_metrics_and_equal_weights(first, second):
+    import keras
+
+    files = sorted(path.relative_to(first) for path in (first / "metrics").glob("*.json"))
+    assert files
+    for file in files:
+        assert (first / file).read_bytes() == (second / file).read_bytes(), file
+    models = (keras.models.load_model(folder / "artifacts/model/embedder.keras") for folder in (first, second))
+    for mine, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_test_labels_change_nothing_that_is_trained_or_chosen(second):
+    before = (second / "artifacts/model/history.csv").read_bytes()
+    labels = second / "data/digits/test_labels_mnist.csv.gz"
+    header, *rows = gzip.decompress(labels.read_bytes()).decode().splitlines()
+    labels.write_bytes(gzip.compress("\n".join([header, *rows[7:], *rows[:7]]).encode()))
+    said = run(second, "dvc", "repro", "evaluate").stdout
+    assert "Stage 'batches' didn't change, skipping" in said
+    assert "Stage 'train' didn't change, skipping" in said
+    assert "Running stage 'evaluate'" in said
+    assert (second / "artifacts/model/history.csv").read_bytes() == before
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's own
+def test_one_mlflow_run_holds_everything(first):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{first / 'mlflow.db'}")
+    (experiment,) = (e for e in client.search_experiments() if e.name != "Default")
+    (found,) = client.search_runs([experiment.experiment_id])
+    metrics = json.loads((first / "metrics/evaluate.json").read_text(encoding="utf-8"))
+    assert found.info.status == "FINISHED"
+    assert found.data.params["network.embedding_dim"] == "8"
+    assert found.data.metrics["test/recall_at_1"] == metrics["test"]["trained"]["recall_at_1"]
+    assert {"step/loss", "step/easy", "step/norm", "epoch/val_recall_at_1"} <= set(found.data.metrics)
+    artifacts = {Path(item.path).name for item in client.list_artifacts(found.info.run_id)}
+    assert {"params.yaml", "dvc.lock", "history.csv", "plots", "maps", "projector"} <= artifacts
+    assert [item.dataset.name for item in found.inputs.dataset_inputs] == ["digits"]
+    assert found.outputs.model_outputs
+
+
+def test_the_model_is_served(first):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    request = json.loads(run(first, "python", "-m", "stages.tracking", "example").stdout)
+    with (first / "served.log").open("w") as log:
+        environment = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
+        command = [sys.executable, "-m", "stages.tracking", "serve", "--port", str(port)]
+        server = subprocess.Popen(command, cwd=first, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            answer = ask(f"http://127.0.0.1:{port}/invocations", request, server)
+        finally:
+            os.killpg(server.pid, 15)
+            server.wait(30)
+    expected = np.load(first / "artifacts/embeddings/test_embeddings.npy")[:1]
+    np.testing.assert_allclose(answer["predictions"], expected, atol=1e-5)
+
+
+def ask(address, request, server):
+    body = json.dumps(request).encode()
+    for _ in range(180):
+        try:
+            question = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(question) as answer:
+                return json.load(answer)
+        except (urllib.error.URLError, ConnectionError):
+            assert server.poll() is None, "the server has ended"
+            time.sleep(0.5)
+    pytest.fail("the server did not answer")
+
+
+def test_dvc_exp_run_composes_groups_and_values(first):
+    committed = (first / "params.yaml").read_text(encoding="utf-8")
+    options = [word for override in TINY if "samples" not in override for word in ("--set-param", override)]
+    changed = ("loss.margin=0.3", "batches=shuffled", "batches.batch_size=24")
+    run(first, "dvc", "exp", "run", "--name", "shuffled", *options, *(w for c in changed for w in ("--set-param", c)))
+    settings = config.load(first / "params.yaml")
+    assert settings.loss["margin"] == 0.3
+    assert settings.batches.model_dump() == {"layout": "shuffled", "batch_size": 24}
+    assert np.load(first / "data/batches.npy").shape == (20, 24)
+    assert "shuffled" in run(first, "dvc", "exp", "list", "--name-only").stdout
+    (first / "params.yaml").write_text(committed, encoding="utf-8")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stages_params_in_dvc_yaml_are_the_arguments_of_its_run(stage):
+    module = __import__(f"stages.{stage}.stage", fromlist=["run"])
+    taken = set(inspect.signature(module.run).parameters) - {"paths", "params_file"}
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["params"]
+    assert {name.split(".")[0] for name in declared} == taken
+
+
+@pytest.mark.parametrize("stage", ["prepare", "batches", "evaluate", "render"])
+def test_stages_without_a_network_import_no_tensorflow(stage):
+    script = (
+        f"import stages.{stage}.stage, sys; sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras', 'mlflow')))"
+    )
+    assert run(ROOT, "python", "-c", script).returncode == 0
