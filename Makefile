@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-# DVC starts the stages by name, so the environment's commands come first.
+# DVC starts `python` for each stage, which must be the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 UI_PORT ?= 5000
 SERVE_PORT ?= 5001
@@ -12,43 +12,43 @@ SERVE_PORT ?= 5001
 .PHONY: help setup repro mnist test lint format bench ui serve lock clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)  ## the environment in .venv, from requirements.lock
 
 repro: $(READY)  ## compose the settings, run the stages that have changed, show the result
-	@python -m stages.config
-	@dvc repro
-	@python -m stages.evaluate.table
+	@$(BIN)/python -m stages.config
+	@$(BIN)/dvc repro
+	@$(BIN)/python -m stages.evaluate.table
 
 mnist: $(READY)  ## download MNIST, then the pipeline on it as an experiment (about 8 minutes)
-	@python -m stages.prepare.download mnist
-	@dvc exp run -S experiment=mnist
-	@python -m stages.evaluate.table
+	@$(BIN)/python -m stages.prepare.download mnist
+	@$(BIN)/dvc exp run -S experiment=mnist
+	@$(BIN)/python -m stages.evaluate.table
 
 test: lint  ## lint, types, tests
-	@python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY)  ## format, lint and types
-	@ruff format --check --quiet .
-	@ruff check --quiet .
-	@mypy
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
 
 format: $(READY)  ## put the code into its format
-	@ruff format .
-	@ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
 
 bench: $(READY)  ## time and memory, as ratios
-	@set -e; for script in tests/benchmarks/bench_*.py; do python "$$script"; done
+	@set -e; for script in tests/benchmarks/bench_*.py; do $(BIN)/python -m tests.benchmarks.$$(basename "$$script" .py); done
 
 ui: $(READY)  ## compare runs in the browser
-	@python -m stages.tracking ui --port $(UI_PORT)
+	@$(BIN)/python -m stages.tracking ui --port $(UI_PORT)
 
 serve: $(READY)  ## answer images with embeddings over HTTP
-	@python -m stages.tracking serve --port $(SERVE_PORT)
+	@$(BIN)/python -m stages.tracking serve --port $(SERVE_PORT)
 
 lock: $(READY)  ## renew requirements.lock
-	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes --upgrade \
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes --upgrade \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean:  ## remove what the pipeline made, keep the environment and the recorded runs
@@ -56,7 +56,7 @@ clean:  ## remove what the pipeline made, keep the environment and the recorded 
 
 # uv installs in a fifth of pip's time; without it pip does. Compiled once here, else at every import.
 $(READY): requirements.lock
-	@$(PYTHON) -c 'import sys; v = sys.version_info; \
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -c 'import sys; v = sys.version_info; \
 	sys.exit(None if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {v.major}.{v.minor}; try: make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the packages of requirements.lock into $(VENV) (about a minute)"

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from stages import config
 from stages.errors import UserError
@@ -38,7 +39,7 @@ def main(stage: str, arguments: list[str] | None = None) -> None:
     call_or_exit(stage, call, debug=options.debug)
 
 
-def arguments_for(run: Callable[..., None], settings: config.Config, params_file: Path) -> dict[str, object]:
+def arguments_for(run: Callable[..., None], settings: config.Config, params_file: Path) -> dict[str, Any]:
     """What a stage's function takes: sections of the settings by parameter name, and `params_file` if it asks."""
     available = {"params_file": params_file}
     return {

@@ -50,12 +50,22 @@ class ClassBalanced(Section):
     classes_per_batch: Annotated[int, Field(ge=2)]
     samples_per_class: Annotated[int, Field(ge=2)]
 
+    @property
+    def size(self) -> int:
+        """Images in a batch."""
+        return self.classes_per_batch * self.samples_per_class
+
 
 class Shuffled(Section):
     """Plain random batches."""
 
     layout: Literal["shuffled"]
     batch_size: Annotated[int, Field(ge=2)]
+
+    @property
+    def size(self) -> int:
+        """Images in a batch."""
+        return self.batch_size
 
 
 class Augmentation(Section):
@@ -125,7 +135,7 @@ class Config(Section):
     render: Render
     paths: Paths
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    threads: Annotated[int, Field(ge=0)]
+    threads: Annotated[int, Field(ge=0, le=1024)]
     allowed_targets: list[str]
 
     @model_validator(mode="after")
@@ -156,7 +166,7 @@ def compose(overrides: Sequence[str] = ()) -> str:
             composed = hydra_compose("config", overrides=list(overrides))
         OmegaConf.resolve(composed)
         text = OmegaConf.to_yaml(composed)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
         raise UserError(f"conf: {_in_one_line(error)}") from None
     parse(text, "conf")
     return text
@@ -172,8 +182,8 @@ def load(path: str | Path = "params.yaml") -> Config:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; `python -m stages.config` composes it from conf/") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: found bytes that are not UTF-8 ({error.reason}), expected YAML") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable ({error}); expected YAML in UTF-8") from None
     return parse(text, str(path))
 
 

@@ -83,7 +83,7 @@ def load_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected the output of an earlier stage (run `dvc repro`)") from None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable as JSON ({error})") from None
 
 

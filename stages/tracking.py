@@ -14,13 +14,15 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages import config, store
 from stages.command import call_or_exit
 from stages.config import flatten
+from stages.errors import UserError
 from stages.quiet import hidden_stderr
 
 if TYPE_CHECKING:
@@ -40,6 +42,15 @@ def root() -> Path:
 def tracking_uri() -> str:
     """Where runs are recorded."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
+
+
+@dataclass(frozen=True)
+class Point:
+    """Numbers by name at a step, and when they were had, in milliseconds since 1970."""
+
+    metrics: Mapping[str, float | None]
+    step: int
+    time: int = field(default_factory=lambda: int(time.time() * 1000))
 
 
 class Run:
@@ -66,17 +77,16 @@ class Run:
 
     def metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
         """Log numbers by name; None, a measure that does not exist, is left out."""
-        self.points([(metrics, step)])
+        self.points([Point(metrics, step)])
 
-    def points(self, points: list[tuple[Mapping[str, float | None], int]]) -> None:
-        """Log many steps' numbers at once: a call costs far more than a number."""
+    def points(self, points: Sequence[Point]) -> None:
+        """Log the numbers of many steps at once."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
         metrics = [
-            Metric(name, value, now, step)
-            for numbers, step in points
-            for name, value in numbers.items()
+            Metric(name, value, point.time, point.step)
+            for point in points
+            for name, value in point.metrics.items()
             if value is not None
         ]
         for begin in range(0, len(metrics), _METRICS_AT_ONCE):
@@ -129,10 +139,10 @@ def started(run_file: str | Path, name: str, tags: Mapping[str, Any]) -> Iterato
 def continued(run_file: str | Path, settings: Mapping[str, Any]) -> Iterator[Run]:
     """Go on with the run whose id `run_file` holds; `settings` become tags.
 
-    If the store does not know it (a fresh clone, another server), a new run is opened and tagged with the old id.
+    If the store does not know it (a fresh clone, another server), one run goes on in its place, tagged with the old id.
     """
-    run_id = store.load_json(run_file)["run_id"]
-    with _mlflow() as mlflow, _known_or_new(mlflow, run_id) as run:
+    run_id = _run_id(run_file)
+    with _mlflow() as mlflow, _known_or_successor(mlflow, run_id) as run:
         opened = Run(mlflow.MlflowClient(), run.info.run_id)
         opened.tags(settings)
         if _LOCK.is_file():
@@ -140,18 +150,31 @@ def continued(run_file: str | Path, settings: Mapping[str, Any]) -> Iterator[Run
         yield opened
 
 
-@contextlib.contextmanager
-def _known_or_new(mlflow: Any, run_id: str) -> Iterator[Any]:
+def _known_or_successor(mlflow: Any, run_id: str) -> Any:
+    if _is_known(mlflow, run_id):
+        return mlflow.start_run(run_id=run_id)
+    successors = mlflow.search_runs(filter_string=f"tags.continues = '{run_id}'", output_format="list")
+    if successors:
+        return mlflow.start_run(run_id=successors[0].info.run_id)
+    return mlflow.start_run(run_name=f"continues {run_id[:8]}", tags={**_provenance(), "continues": run_id})
+
+
+def _is_known(mlflow: Any, run_id: str) -> bool:
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
     try:
-        known = mlflow.get_run(run_id).info.lifecycle_stage == "active"
-    except mlflow.exceptions.MlflowException:
-        known = False
-    if known:
-        with mlflow.start_run(run_id=run_id) as run:
-            yield run
-    else:
-        with mlflow.start_run(run_name=f"continues {run_id[:8]}", tags={**_provenance(), "continues": run_id}) as run:
-            yield run
+        return mlflow.get_run(run_id).info.lifecycle_stage == "active"
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        return False
+
+
+def _run_id(run_file: str | Path) -> str:
+    content = store.load_json(run_file)
+    if not (isinstance(content, dict) and isinstance(content.get("run_id"), str)):
+        raise UserError(f"{run_file}: found other content, expected the run_id that the train stage wrote")
+    return content["run_id"]
 
 
 @contextlib.contextmanager
@@ -167,7 +190,11 @@ def _mlflow() -> Iterator[Any]:
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
         mlflow.set_tracking_uri(tracking_uri())
-        _select_experiment(mlflow)
+        try:
+            _select_experiment(mlflow)
+        except mlflow.exceptions.MlflowException as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"MLFLOW_TRACKING_URI: {tracking_uri()} does not answer: {reason}") from error
         yield mlflow
 
 
@@ -210,13 +237,21 @@ def _installed(package: str) -> list[str]:
 
 def ui(port: int) -> None:
     """Replace this process by MLflow's page of runs, on this machine only."""
+    if tracking_uri().startswith("http"):
+        print(f"the runs are on the server of MLFLOW_TRACKING_URI: {tracking_uri()}")
+        return
     print(f"http://127.0.0.1:{port} shows the runs of {tracking_uri()}; Ctrl+C ends it", flush=True)
     _become("mlflow", "ui", "--backend-store-uri", tracking_uri(), "--host", "127.0.0.1", "--port", str(port))
 
 
 def serve(port: int, run_file: str | Path) -> None:
     """Replace this process by a server of the latest model, on this machine only."""
-    run_id = store.load_json(run_file)["run_id"]
+    run_id = _run_id(run_file)
+    with _mlflow() as mlflow:
+        if not _is_known(mlflow, run_id):
+            raise UserError(
+                f"{run_file}: found run {run_id}, which {tracking_uri()} does not hold; expected a run of it"
+            )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     print(
         f"serving the model of run {run_id}; once it listens, try in another terminal:\n"
@@ -248,8 +283,10 @@ def _become(command: str, *arguments: str) -> None:
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.tracking", description="See and use recorded runs.")
     parser.add_argument("action", choices=["ui", "serve", "example"])
-    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--port", type=int, help="where ui and serve listen, on this machine only")
     options = parser.parse_args()
+    if options.action != "example" and options.port is None:
+        parser.error(f"{options.action} needs --port")
 
     def act() -> None:
         if options.action == "ui":

@@ -32,8 +32,6 @@ TINY = (
     "render.projector_points=100",
 )
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 
 def run(folder, *command, check=True):
     """Run a command of the environment in `folder`, as a user who has activated it does."""
@@ -211,6 +209,17 @@ def test_dvc_exp_run_composes_groups_and_values(first):
     assert np.load(first / "data/batches.npy").shape == (20, 24)
     assert "shuffled" in run(first, "dvc", "exp", "list", "--name-only").stdout
     (first / "params.yaml").write_text(committed, encoding="utf-8")
+
+
+def test_missing_mnist_ends_in_a_line_that_says_how_to_get_it(first):
+    committed = (first / "params.yaml").read_text(encoding="utf-8")
+    run(first, "python", "-m", "stages.config", "data=mnist", *TINY)
+    result = run(first, "dvc", "repro", "prepare", check=False)
+    (first / "params.yaml").write_text(committed, encoding="utf-8")
+    assert result.returncode
+    assert "prepare: data/mnist: found no *train*.csv" in result.stderr
+    assert "`make mnist`" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -25,7 +25,7 @@ def test_a_run_holds_what_was_logged_and_later_stages_go_on_with_it(client, data
     run_file = tmp_path / "run.json"
     with tracking.started(run_file, "digits compact", {"data": "digits"}) as run:
         run.params({"loss": {"margin": 0.5}, "seed": 0})
-        run.points([({"step/loss": 0.5, "none": None}, 10), ({"step/loss": 0.25}, 20)])
+        run.points([tracking.Point({"step/loss": 0.5, "none": None}, 10), tracking.Point({"step/loss": 0.25}, 20)])
         run.dataset(np.zeros((4, 8, 8, 1), np.uint8), np.zeros(4, np.int32), "digits", "data/digits")
     with tracking.continued(run_file, {"evaluate": {"knn": 5}}) as run:
         run.metrics({"test/recall_at_1": 0.99})
@@ -59,7 +59,8 @@ def test_a_run_that_the_store_does_not_know_is_followed_by_one_that_names_it(cli
     stored = client.get_run(run.run_id)
     assert stored.data.tags["continues"] == "0123456789abcdef0123456789abcdef"
     assert stored.data.metrics == {"x": 1.0}
-    assert store.load_json(run_file)["run_id"] == "0123456789abcdef0123456789abcdef"
+    with tracking.continued(run_file, {}) as again:
+        assert again.run_id == run.run_id
 
 
 def test_an_error_marks_the_run_failed(client, tmp_path):

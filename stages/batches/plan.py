@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.errors import UserError
 
-# Each purpose draws from random numbers of its own; 4 is the validation split's.
+# Classes, samples and shuffled batches each draw from random numbers of their own.
 _CLASSES, _SAMPLES, _SHUFFLED = 1, 2, 3
 
 

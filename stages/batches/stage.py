@@ -26,4 +26,5 @@ def run(batches: config.ClassBalanced | config.Shuffled, train: config.Train, pa
     )
     if isinstance(batches, config.ClassBalanced):
         small = int(np.count_nonzero(np.unique(labels, return_counts=True)[1] < batches.samples_per_class))
-        print(f"{small} classes have fewer than samples_per_class ({batches.samples_per_class}) images and repeat them")
+        if small:
+            print(f"{small} classes have fewer images than samples_per_class and repeat them")

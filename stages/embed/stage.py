@@ -9,12 +9,11 @@ import keras
 import numpy as np
 
 from stages import config, store
+from stages.embedded import SPLITS
 from stages.errors import UserError
 from stages.train import strategy
-from stages.train.loop import embed
+from stages.train.encoding import embed
 from stages.train.targets import build
-
-SPLITS = ("train", "validation", "test")
 
 
 def run(network: dict[str, Any], paths: config.Paths, seed: int, threads: int, allowed_targets: Sequence[str]) -> None:

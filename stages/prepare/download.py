@@ -33,7 +33,7 @@ def download(name: str, folder: str | Path) -> None:
         UserError: no such data set, one of another kind, a server that is not reachable, a count that is wrong.
     """
     folder = Path(folder)
-    present = sorted(path.name for path in folder.glob("*.csv*") if not path.name.startswith("."))
+    present = _tables(folder)
     ours = set(mnist_layout.names(_PARTS))
     if set(present) >= ours or set(present) - ours:
         print(f"{folder}: found {', '.join(present)}; nothing downloaded")
@@ -112,17 +112,25 @@ def _load(tfds: Any, builder: Any, part: str) -> tuple[np.ndarray, list[str]]:
 
 
 def _track(folder: Path) -> None:
-    """`dvc add`, without which `dvc exp run --temp` and `--queue` would not see a folder that git ignores."""
+    """`dvc add`, without which `dvc exp run --temp` and `--queue` would not see files that git ignores.
+
+    The files and not the folder: where it is missing DVC does not start the stage that would say how to fill it, so git
+    keeps it, with a README, and cannot keep a file of a folder that DVC tracks.
+    """
     folder = folder.resolve()
     if not any((parent / ".dvc").is_dir() for parent in folder.parents):
         print(f"{folder} is in no DVC repository: not added to one")
         return
     added = subprocess.run(
-        [sys.executable, "-m", "dvc", "add", folder.name], cwd=folder.parent, capture_output=True, text=True
+        [sys.executable, "-m", "dvc", "add", *_tables(folder)], cwd=folder, capture_output=True, text=True, check=False
     )
     if added.returncode:
         raise UserError(f"{folder}: `dvc add` failed: {' '.join(added.stderr.split())}")
-    print(f"tracked by DVC in {folder.name}.dvc, which belongs into git")
+    print(f"{folder}: tracked by DVC; its .dvc files belong into git")
+
+
+def _tables(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.csv*") if path.name[0] != "." and path.suffix != ".dvc")
 
 
 def _name(text: str) -> str:

@@ -18,9 +18,10 @@ _ROWS = 10_000  # turned into columns at a time
 
 
 def write(folder: str | Path, parts: Mapping[str, tuple[np.ndarray, Sequence[str]]]) -> list[Path]:
-    """Write `<part>_images_mnist.csv.gz` and `<part>_labels_mnist.csv.gz` for each part, all or none.
+    """Write `<part>_images_mnist.csv.gz` and `<part>_labels_mnist.csv.gz` for each part.
 
-    The first rows are `0x0`, `0x1`, … (row x column) and `label`. No date stands in the files.
+    The files appear together at the end, when all are complete. The first rows are `0x0`, `0x1`, … (row x column) and
+    `label`. No date stands in the files.
 
     Args:
         folder: where to; made if it does not exist.

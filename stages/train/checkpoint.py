@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -61,22 +62,19 @@ class Checkpoint:
             # Opened here: NumPy leaves a damaged archive open that it opened itself.
             with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
+            progress = Progress(**json.loads(str(arrays["progress"])))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
             print(f"{self.path} is damaged and is not used", flush=True)
             return None
-        variables = _variables(model)
-        for i, variable in enumerate(variables):
+        for i, variable in enumerate(_variables(model)):
             variable.assign(arrays[f"variable_{i:04}"])
-        best = [arrays[name] for name in sorted(arrays) if name.startswith("best_")]
-        return Progress(**json.loads(str(arrays["progress"]))), best
+        return progress, [arrays[name] for name in sorted(arrays) if name.startswith("best_")]
 
     def remove(self) -> None:
         """Forget it: the training is complete."""
-        self.path.unlink(missing_ok=True)
-        if self.path.parent.is_dir():
-            self.path.parent.rmdir()
+        shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

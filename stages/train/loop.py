@@ -9,14 +9,14 @@ import keras
 import numpy as np
 
 from stages import ranking
+from stages.errors import UserError
 from stages.train.checkpoint import Checkpoint, Progress, Row
+from stages.train.encoding import embed
 from stages.train.feed import PlannedBatches
 from stages.train.learner import Learner
 
 LOG_EVERY = 10
 """Steps that are averaged into one logged point."""
-
-_EMBEDDED_AT_ONCE = 500
 
 Log = Callable[[Mapping[str, float], int], None]
 """Takes figures by name and the number of steps made."""
@@ -56,6 +56,8 @@ def fit(
     progress, best = checkpoint.restore(learner) or (Progress(), [])
     if progress.epoch:
         print(f"going on after epoch {progress.epoch}, from {checkpoint.path}", flush=True)
+        for row in progress.history:
+            _log_epoch(log, row)
     selection = _Selection(learner.encoder, validation, progress, best)
     if progress.epoch * steps_per_epoch < len(plan):
         learner.fit(
@@ -85,10 +87,15 @@ class _StepLog(keras.callbacks.Callback):
         self.window: list[Row] = []
         self.epoch_rows: list[Row] = []
         self.steps = 0
+        self.rate = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any]) -> None:
         self.steps = epoch * self.steps_per_epoch
         self.window, self.epoch_rows = [], []
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any]) -> None:
+        # Here, for the schedule is a step further once the batch has ended.
+        self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         figures = _take_figures(logs, self.model)
@@ -97,7 +104,7 @@ class _StepLog(keras.callbacks.Callback):
         if len(self.window) == LOG_EVERY or batch + 1 == self.steps_per_epoch:
             # "step/" and not the bare name: an epoch's figure of the same name is another series.
             point = {f"step/{name.removeprefix('step_')}": value for name, value in _means(self.window).items()}
-            point["step/learning_rate"] = _rate(self.model)
+            point["step/learning_rate"] = self.rate
             self.log(point, self.steps + batch + 1)
             self.window = []
 
@@ -106,7 +113,7 @@ class _StepLog(keras.callbacks.Callback):
         figures = _means(self.epoch_rows)
         # Keras's own running mean is in float32; the mean of the steps' losses is the same number with more digits.
         logs["loss"] = figures.pop("step_loss")
-        logs.update(figures)
+        logs.update(figures | {"learning_rate": self.rate})
 
 
 class _Selection(keras.callbacks.Callback):
@@ -118,14 +125,19 @@ class _Selection(keras.callbacks.Callback):
         self.best_weights = best
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        ranked = ranking.leave_one_out(embed(self.encoder, self.validation.images), self.validation.labels)
-        measures = {
-            "val_recall_at_1": ranking.recall_at_k(ranked, [1])[1],
-            "val_map_at_r": ranking.map_at_r(ranked),
-        }
-        logs.update({name: value if value is not None else float("nan") for name, value in measures.items()})
-        score = [value if value is not None else 0.0 for value in measures.values()]
-        if score > self.progress.best or not self.best_weights:
+        embeddings = embed(self.encoder, self.validation.images)
+        if not np.isfinite(embeddings).all():
+            raise UserError(
+                f"training diverged in epoch {epoch + 1} (loss {logs['loss']:.3g}): embeddings are NaN or infinite; "
+                "try a lower rate (optimizer.learning_rate), a longer warm-up, or loss.soft=true"
+            )
+        ranked = ranking.leave_one_out(embeddings, self.validation.labels)
+        recall, map_at_r = ranking.recall_at_k(ranked, [1])[1], ranking.map_at_r(ranked)
+        if recall is None or map_at_r is None:
+            raise ValueError("no class has two validation images")
+        logs.update({"val_recall_at_1": recall, "val_map_at_r": map_at_r})
+        score = [recall, map_at_r]
+        if score > self.progress.best:
             self.progress.best, self.progress.best_epoch = score, epoch + 1
             self.best_weights = [np.array(weight) for weight in self.encoder.get_weights()]
 
@@ -138,10 +150,10 @@ class _History(keras.callbacks.Callback):
         self.steps_per_epoch, self.progress, self.log = steps_per_epoch, progress, log
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        row = {name: float(value) for name, value in logs.items()} | {"learning_rate": _rate(self.model)}
+        row = {name: float(value) for name, value in logs.items()}
         steps = (epoch + 1) * self.steps_per_epoch
         self.progress.history.append({"epoch": epoch + 1, "step": steps, **row})
-        self.log({f"epoch/{name}": value for name, value in row.items()}, steps)
+        _log_epoch(self.log, self.progress.history[-1])
         warning = collapse_warning(self.progress.history, self.model.statistics.loss)
         if warning:
             print(warning, flush=True)
@@ -162,18 +174,6 @@ class _Keep(keras.callbacks.Callback):
         self.checkpoint.save(self.model, self.selection.best_weights, self.progress)
 
 
-def embed(encoder: keras.Model, images: np.ndarray, *, progress: bool = False) -> np.ndarray:
-    """Embeddings float32 `[N, D]` of images uint8 `[N, H, W, C]`, with a progress bar if asked for."""
-    blocks = range(0, len(images), _EMBEDDED_AT_ONCE)
-    bar = keras.utils.Progbar(len(blocks), unit_name="block", verbose=int(progress))
-    embeddings = np.empty((len(images), encoder.output_shape[1]), np.float32)
-    for i, begin in enumerate(blocks):
-        block = slice(begin, begin + _EMBEDDED_AT_ONCE)
-        embeddings[block] = encoder.predict_on_batch(images[block])
-        bar.update(i + 1)
-    return embeddings
-
-
 def collapse_warning(history: list[Row], loss: Any) -> str | None:
     """A line if the embeddings draw together to a point while the loss stays where a point leaves it.
 
@@ -182,7 +182,7 @@ def collapse_warning(history: list[Row], loss: Any) -> str | None:
     plateau = float(np.log(2)) if getattr(loss, "soft", False) else getattr(loss, "margin", 0.0)
     first, latest = history[0], history[-1]
     stuck = latest["loss"] > 0.9 * plateau > 0
-    shrunk = latest["hardest_negative"] < 0.01 * first["norm"]
+    shrunk = latest["hardest_negative"] < 0.02 * first["hardest_negative"]
     if not (stuck and shrunk):
         return None
     return (
@@ -195,9 +195,9 @@ def _take_figures(logs: dict[str, Any], model: Learner) -> Row:
     return {name: float(logs.pop(name)) for name in model.statistics.figures if name in logs}
 
 
+def _log_epoch(log: Log, row: Row) -> None:
+    log({f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")}, int(row["step"]))
+
+
 def _means(rows: list[Row]) -> Row:
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-
-
-def _rate(model: keras.Model) -> float:
-    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))

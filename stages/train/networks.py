@@ -20,15 +20,16 @@ def compact(input_shape: tuple[int, int, int], embedding_dim: int, widths: tuple
     Returns:
         A model from `[B, H, W, C]`, 0..255, to float `[B, D]` of length 1.
     """
+    first, middle, last = widths
     large = min(input_shape[:2]) > 16
     images = keras.Input(input_shape, name="images")
     x = layers.Rescaling(1 / 255)(images)
-    x = _convolution(x, widths[0], 5 if large else 3, strides=2 if large else 1)
-    x = _convolution(x, widths[1], 3)
-    x = _convolution(x, widths[1], 3)
+    x = _convolution(x, first, 5 if large else 3, strides=2 if large else 1)
+    x = _convolution(x, middle, 3)
+    x = _convolution(x, middle, 3)
     x = layers.MaxPooling2D()(x)
-    x = _convolution(x, widths[2], 3)
-    x = _convolution(x, widths[2], 3)
+    x = _convolution(x, last, 3)
+    x = _convolution(x, last, 3)
     x = layers.Flatten()(x)
     x = layers.Dense(embedding_dim)(x)
     return keras.Model(images, _unit_length(x), name="compact")
@@ -44,14 +45,18 @@ def conv_blog(input_shape: tuple[int, int, int], embedding_dim: int) -> keras.Mo
     Returns:
         A model from `[B, H, W, C]`, 0..255, to float `[B, D]`.
     """
-    weights = {"kernel_initializer": keras.initializers.TruncatedNormal(stddev=1.0), "padding": "same"}
+
+    def normal() -> keras.initializers.Initializer:
+        # One for each layer: an initializer gives the same numbers each time it is called.
+        return keras.initializers.TruncatedNormal(stddev=1.0)
+
     images = keras.Input(input_shape, name="images")
-    x = layers.Conv2D(128, 7, activation="relu", **weights)(images)
+    x = layers.Conv2D(128, 7, padding="same", activation="relu", kernel_initializer=normal())(images)
     x = layers.MaxPooling2D()(x)
-    x = layers.Conv2D(256, 5, activation="relu", **weights)(x)
+    x = layers.Conv2D(256, 5, padding="same", activation="relu", kernel_initializer=normal())(x)
     x = layers.MaxPooling2D()(x)
     x = layers.Flatten()(x)
-    x = layers.Dense(embedding_dim, kernel_initializer=weights["kernel_initializer"])(x)
+    x = layers.Dense(embedding_dim, kernel_initializer=normal())(x)
     return keras.Model(images, x, name="conv_blog")
 
 

@@ -1,24 +1,24 @@
 """The train stage: from prepared images and the plan to an encoder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from stages import config, store, tracking
+from stages import config, ranking, store, tracking
 from stages.errors import UserError
 from stages.train import curves, strategy
 from stages.train.augmentation import RandomAffine
 from stages.train.checkpoint import Checkpoint
+from stages.train.encoding import embed
 from stages.train.learner import Learner
-from stages.train.loop import Images, embed, fit
-from stages.train.losses import EmbeddingLoss
+from stages.train.loop import Images, fit
 from stages.train.statistics import TripletStatistics
 from stages.train.targets import build
 
-_ANCHORS = 256
+_ANCHORS = 64
 """Of a batch, for counting kinds of triplets: sorting every row of a large one would cost more than the loss."""
 
 
@@ -35,19 +35,39 @@ def run(
     allowed_targets: Sequence[str],
     params_file: Path,
 ) -> None:
-    """Train the network on the planned batches and keep the encoder of the epoch that validates best."""
+    """Train the network on the planned batches and keep the encoder of the epoch that validates best.
+
+    Raises:
+        UserError: inputs that are missing or do not go together, a part that cannot be built, a training that diverged.
+    """
     strategy.set_up(seed, threads)
     training, validation = (_load(paths.prepared, split) for split in ("train", "validation"))
+    if np.bincount(validation.labels).max() < 2:
+        raise UserError(
+            f"data.validation: found {data.validation}, which gives no class two validation images; expected a share "
+            "that does, for epochs are compared by them"
+        )
     plan = store.load_array(paths.batches, np.int32, 2)
-    _check_plan(plan, len(training.labels), paths.batches)
-    encoder = build(network, "network", allowed_targets, input_shape=training.images.shape[1:])
-    learner = _learner(encoder, build(loss, "loss", allowed_targets), train, plan.shape[1], seed)
+    _check_plan(plan, paths.batches, len(training.labels), batches, train.steps)
+
+    encoder = build(network, "network", allowed_targets, keras.Model, input_shape=training.images.shape[1:])
+    if len(encoder.output_shape) != 2:
+        raise UserError(f"network: found output of shape {encoder.output_shape}, expected [batch, embedding_dim]")
+    objective = build(loss, "loss", allowed_targets, keras.losses.Loss)
+    learner = Learner(
+        encoder,
+        RandomAffine(**train.augmentation.model_dump(), seed=seed),
+        TripletStatistics(objective, stride=max(1, plan.shape[1] // _ANCHORS)),
+    )
     learner.compile(
-        optimizer=build(optimizer, "optimizer", allowed_targets), loss=learner.statistics.loss, jit_compile=False
+        optimizer=build(optimizer, "optimizer", allowed_targets, keras.optimizers.Optimizer),
+        loss=objective,
+        jit_compile=False,
     )
     learner.build((None, *training.images.shape[1:]))
+
     settings = {
-        "data": {"name": data.name},
+        "data": data.model_dump(exclude={"path"}),
         "batches": batches.model_dump(),
         "network": network,
         "loss": loss,
@@ -56,31 +76,19 @@ def run(
         "seed": seed,
         "threads": threads,
     }
-    prepared = [Path(paths.prepared) / f"{name}.npy" for name in ("train_images", "train_labels")]
-    checkpoint = Checkpoint.of(paths.checkpoints, settings, [*prepared, Path(paths.batches)])
-    folder = Path(paths.model)
-    points: list[tuple[Any, int]] = []
-    name = f"{data.name} {_short(network)} {_short(loss)}"
-    tags = {"data": data.name, "network": _short(network), "loss": _short(loss)}
-    with tracking.started(folder / "run.json", name, tags) as run:
+    checkpoint = Checkpoint.of(paths.checkpoints, settings, _files_behind(paths))
+    folder, figure = Path(paths.model), Path(paths.plots) / "training.png"
+    names = {"data": data.name, "network": _short(network), "loss": _short(loss)}
+    with tracking.started(folder / "run.json", " ".join(names.values()), names) as run:
         run.params(settings | {"parameters": encoder.count_params()})
         run.artifact(params_file)
-        run.dataset(training.images, training.labels, data.name, data.path)
-        progress = fit(
-            learner,
-            training,
-            validation,
-            plan,
-            train.steps_per_epoch,
-            checkpoint,
-            log=lambda figures, step: points.append((figures, step)),
-        )
+        run.dataset(training.images, training.labels, data.name, paths.prepared)
+        progress = fit(learner, training, validation, plan, train.steps_per_epoch, checkpoint, _log_to(run))
         with store.replacing(folder / "embedder.keras") as path:
             encoder.save(path)
-        curves.write(progress.history, folder / "history.csv", Path(paths.plots) / "training.png")
-        run.points(points)
+        curves.write(progress.history, folder / "history.csv", figure)
         run.metrics({"best_epoch": progress.best_epoch, "best_val_recall_at_1": progress.best[0]}, train.steps)
-        run.artifact(Path(paths.plots) / "training.png", "plots")
+        run.artifact(figure, "plots")
         run.artifact(folder / "history.csv")
         examples = training.images[:2]
         run.model(encoder, examples, embed(encoder, examples))
@@ -100,18 +108,39 @@ def _load(folder: str, split: str) -> Images:
     return Images(images, labels)
 
 
-def _check_plan(plan: np.ndarray, images: int, path: str) -> None:
-    if plan.size and not (plan.min() >= 0 and plan.max() < images):
+def _check_plan(
+    plan: np.ndarray, path: str, images: int, batches: config.ClassBalanced | config.Shuffled, steps: int
+) -> None:
+    expected = [steps, batches.size]
+    if list(plan.shape) != expected:
+        raise UserError(f"{path}: found a plan of shape {list(plan.shape)}, expected {expected} (run `dvc repro`)")
+    if plan.min() < 0 or plan.max() >= images:
         raise UserError(f"{path}: found indices from {plan.min()} to {plan.max()}, expected 0 to {images - 1}")
 
 
-def _learner(encoder: keras.Model, loss: Any, train: config.Train, batch: int, seed: int) -> Learner:
-    if not isinstance(loss, EmbeddingLoss):
-        raise UserError(f"loss._target_: found {type(loss).__name__}, expected a loss of embeddings")
-    if len(encoder.output_shape) != 2:
-        raise UserError(f"network: found output of shape {encoder.output_shape}, expected [batch, embedding_dim]")
-    augmentation = RandomAffine(**train.augmentation.model_dump(), seed=seed)
-    return Learner(encoder, augmentation, TripletStatistics(loss, stride=max(1, batch // _ANCHORS)))
+def _files_behind(paths: config.Paths) -> list[Path]:
+    """What a training depends on beside its settings: images, plan, code, the packages' versions."""
+    prepared = [
+        Path(paths.prepared) / f"{split}_{kind}.npy"
+        for split in ("train", "validation")
+        for kind in ("images", "labels")
+    ]
+    code = [*Path(__file__).parent.glob("*.py"), Path(ranking.__file__)]
+    lock = Path(__file__).parents[2] / "requirements.lock"
+    return [*prepared, Path(paths.batches), *sorted(code), lock]
+
+
+def _log_to(run: tracking.Run) -> Any:
+    """Sends what was logged once an epoch: a call to MLflow costs far more than a number."""
+    points: list[tracking.Point] = []
+
+    def log(figures: Mapping[str, float], step: int) -> None:
+        points.append(tracking.Point(figures, step))
+        if any(name.startswith("epoch/") for name in figures):
+            run.points(points)
+            points.clear()
+
+    return log
 
 
 def _short(section: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from stages.train.distances import Tensor, angular_distance, pairwise_distance
-from stages.train.losses import EmbeddingLoss, hard_distances, label_vector
+from stages.train.losses import hard_distances, label_vector
 
 
 class TripletStatistics(keras.metrics.Metric):
@@ -29,7 +29,7 @@ class TripletStatistics(keras.metrics.Metric):
 
     figures = ("step_loss", "active", "hard", "semi_hard", "easy", "hardest_positive", "hardest_negative", "norm")
 
-    def __init__(self, loss: EmbeddingLoss, stride: int = 1) -> None:
+    def __init__(self, loss: keras.losses.Loss, stride: int = 1) -> None:
         super().__init__(name="triplets")
         self.loss = loss
         self.stride = stride

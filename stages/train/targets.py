@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ KERAS_PARTS = (
 )
 
 
-def build(section: Mapping[str, Any], name: str, allowed: Sequence[str] = (), **given: Any) -> Any:
+def build(section: Mapping[str, Any], name: str, allowed: Sequence[str] = (), kind: type = object, **given: Any) -> Any:
     """Call the target of a section with the section's other keys as arguments.
 
     Nested mappings with a `_target_` are built first.
@@ -30,11 +31,12 @@ def build(section: Mapping[str, Any], name: str, allowed: Sequence[str] = (), **
         section: with `_target_`, a dotted path.
         name: the section's name, for errors.
         allowed: dotted paths of further functions that a configuration may call.
+        kind: what the result must be an instance of.
         given: arguments that the caller knows and the section need not name.
 
     Raises:
         UserError: the target does not exist, is neither a part of Keras's kinds nor a builder of this project, lacks an
-            argument or does not take one, or refuses a value.
+            argument or does not take one, refuses a value, or gives something of another kind.
     """
     path = section["_target_"]
     target = _resolve(path, f"{name}._target_", allowed)
@@ -45,9 +47,12 @@ def build(section: Mapping[str, Any], name: str, allowed: Sequence[str] = (), **
     }
     _check_arguments(target, {**given, **arguments}, name, path)
     try:
-        return target(**given, **arguments)
+        built = target(**given, **arguments)
     except (ValueError, TypeError) as error:
         raise UserError(f"{name}: {path} refuses its arguments: {' '.join(str(error).split())}") from error
+    if not isinstance(built, kind):
+        raise UserError(f"{name}._target_: {path} gives a {type(built).__name__}, expected a Keras {kind.__name__}")
+    return built
 
 
 def _resolve(path: str, name: str, allowed: Sequence[str]) -> Callable[..., Any]:
@@ -94,7 +99,22 @@ def _check_arguments(target: Callable[..., Any], arguments: Mapping[str, Any], n
             close = difflib.get_close_matches(key, parameters, n=1, cutoff=0)
             nearest = f", the nearest valid one is {name}.{close[0]}" if close else ""
             raise UserError(f"{name}.{key}: unknown argument of {path}{nearest}")
+        if key in parameters and not _fits(arguments[key], parameters[key].annotation):
+            expected = parameters[key].annotation.__name__
+            raise UserError(f"{name}.{key}: found {arguments[key]!r}, expected {_A[expected]}")
     for key, parameter in parameters.items():
         required = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         if required and key not in arguments:
             raise UserError(f"{name}.{key}: missing; {path} needs it")
+
+
+_A = {"bool": "true or false", "int": "a whole number", "float": "a finite number", "str": "a word"}
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a value is of a plain annotated type; other annotations, and none, take anything."""
+    if annotation is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, annotation) if annotation in (bool, str) else True

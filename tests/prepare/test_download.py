@@ -171,19 +171,23 @@ def test_refused_connection_ends_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_the_folder_is_added_to_dvc_though_git_ignores_it(tmp_path: Path) -> None:
+def test_the_files_are_added_to_dvc_though_git_ignores_them(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     folder = repository / "data" / "mnist"
     folder.mkdir(parents=True)
-    (repository / ".gitignore").write_text("/data/mnist\n")
-    (folder / "mnist_train.csv").write_text("0,1\n")
+    (repository / ".gitignore").write_text("/data/mnist/*.csv\n")
+    (folder / "README.md").write_text("kept by git")
+    for name in ("mnist_train.csv", "mnist_test.csv"):
+        (folder / name).write_text("0,1\n")
     for command in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
         subprocess.run(command, cwd=repository, check=True, capture_output=True)
-    download("mnist", folder)
-    tracked = (repository / "data" / "mnist.dvc").read_text()
-    assert "path: mnist" in tracked
-    ignored = subprocess.run(["git", "check-ignore", "data/mnist.dvc"], cwd=repository, capture_output=True)
-    assert ignored.returncode == 1
+    for _ in range(2):  # and again, where the .dvc files are there already
+        download("mnist", folder)
+        subprocess.run(["git", "add", "--all"], cwd=repository, check=True)
+        listed = subprocess.run(["git", "ls-files", "data"], cwd=repository, check=True, capture_output=True, text=True)
+        assert listed.stdout.split() == [
+            f"data/mnist/{name}" for name in ("README.md", "mnist_test.csv.dvc", "mnist_train.csv.dvc")
+        ]
 
 
 def test_a_failing_dvc_says_why(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from stages import store
+from stages.command import arguments_for
+from stages.embed import stage
+from stages.errors import UserError
+from stages.train import strategy
+from stages.train.targets import build
+from tests.small import settings, write_prepared
+
+
+@pytest.fixture
+def configured(tmp_path):
+    made = settings(tmp_path)
+    write_prepared(made)
+    Path(made.paths.model).mkdir(parents=True)
+    return made
+
+
+def run(configured):
+    stage.run(**arguments_for(stage.run, configured, Path("params.yaml")))
+
+
+def saved(configured, model):
+    model.save(Path(configured.paths.model) / "embedder.keras")
+    return model
+
+
+def small_model(shape=(8, 8, 1)):
+    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(3)])
+
+
+def test_embeds_every_split_in_order_and_untrained_is_what_training_began_from(configured):
+    model = saved(configured, small_model())
+    run(configured)
+    strategy.set_up(configured.seed, configured.threads)  # as the train stage does before it builds the network
+    start = build(configured.network, "network", input_shape=(8, 8, 1))
+    folder, prepared = Path(configured.paths.embeddings), Path(configured.paths.prepared)
+    for split in ("train", "validation", "test"):
+        images = np.load(prepared / f"{split}_images.npy")
+        for name, expected in (("embeddings", model), ("untrained", start)):
+            found = store.load_array(folder / f"{split}_{name}.npy", np.float32, 2)
+            np.testing.assert_allclose(found, expected.predict_on_batch(images), rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(
+            np.load(folder / f"{split}_labels.npy"), np.load(prepared / f"{split}_labels.npy")
+        )
+
+
+def test_refuses_a_model_of_other_images(configured):
+    saved(configured, small_model((4, 4, 1)))
+    with pytest.raises(UserError, match=r"found a model of images \[4, 4, 1\], expected \[8, 8, 1\]"):
+        run(configured)
+
+
+def test_refuses_a_model_that_carries_code(configured):
+    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Lambda(lambda x: x)]
+    saved(configured, keras.Sequential(layers))
+    with pytest.raises(UserError, match="not readable as a Keras model"):
+        run(configured)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"words"])
+def test_refuses_what_is_no_model(configured, content):
+    (Path(configured.paths.model) / "embedder.keras").write_bytes(content)
+    with pytest.raises(UserError, match="embedder.keras: not readable as a Keras model") as caught:
+        run(configured)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_model_says_which_stage_makes_it(configured):
+    with pytest.raises(UserError, match="expected the output of the train stage"):
+        run(configured)

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages import store
+from stages.command import arguments_for
+from stages.errors import UserError
+from stages.train import stage
+from tests.small import settings, write_prepared
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
+
+
+@pytest.fixture(autouse=True)
+def _tracked_here(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path_factory.getbasetemp()))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def train(configured, tmp_path):
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    stage.run(**arguments_for(stage.run, configured, tmp_path / "params.yaml"))
+
+
+def test_makes_what_later_stages_read_and_forgets_its_checkpoint(tmp_path):
+    configured = settings(tmp_path)
+    write_prepared(configured)
+    train(configured, tmp_path)
+    model = Path(configured.paths.model)
+    assert sorted(path.name for path in model.iterdir()) == ["embedder.keras", "history.csv", "run.json"]
+    assert (model / "history.csv").read_text().splitlines()[0].startswith("epoch,step,loss,")
+    assert len((model / "history.csv").read_text().splitlines()) == 3
+    assert list(Path(configured.paths.checkpoints).iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["train.steps=6"], r"batches.npy: found a plan of shape \[4, 12\], expected \[6, 12\] \(run `dvc repro`\)"),
+        (["batches.samples_per_class=2"], r"found a plan of shape \[4, 12\], expected \[4, 8\]"),
+        (["network.widths=[2,4]"], "network: stages.train.networks.compact refuses its arguments: .*unpack"),
+        (["loss.margin=-1"], "loss: .* refuses its arguments: margin must not be negative. Received: -1"),
+        (["loss.margin=nan"], "loss.margin: found nan, expected a finite number"),
+        (["loss.soft='no'"], "loss.soft: found 'no', expected true or false"),
+        (["loss._target_=keras.layers.ReLU"], "loss: keras.layers.ReLU refuses its arguments: "),
+        (["~optimizer.learning_rate", "optimizer._target_=keras.losses.MeanSquaredError"],
+         "optimizer._target_: keras.losses.MeanSquaredError gives a MeanSquaredError, expected a Keras Optimizer"),
+    ],
+)  # fmt: skip
+def test_refuses_what_does_not_go_together_before_a_run_is_opened(tmp_path, overrides, message):
+    write_prepared(settings(tmp_path))
+    configured = settings(tmp_path, *overrides)
+    with pytest.raises(UserError, match=message) as caught:
+        train(configured, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not Path(configured.paths.model).exists()
+
+
+@pytest.mark.parametrize("index", [-1, 40])
+def test_refuses_a_plan_that_points_outside_the_images(tmp_path, index):
+    configured = settings(tmp_path)
+    write_prepared(configured)
+    store.save_array(configured.paths.batches, np.full((4, 12), index, np.int32))
+    with pytest.raises(UserError, match=rf"found indices from {index} to {index}, expected 0 to 39"):
+        train(configured, tmp_path)
+
+
+def test_refuses_a_validation_split_by_which_epochs_cannot_be_compared(tmp_path):
+    configured = settings(tmp_path)
+    write_prepared(configured)
+    prepared = Path(configured.paths.prepared)
+    store.save_array(prepared / "validation_images.npy", np.zeros((4, 8, 8, 1), np.uint8))
+    store.save_array(prepared / "validation_labels.npy", np.arange(4, dtype=np.int32))
+    with pytest.raises(UserError, match="gives no class two validation images"):
+        train(configured, tmp_path)
+
+
+def test_training_that_diverges_ends_with_a_line(tmp_path):
+    configured = settings(tmp_path, "optimizer=adam", "optimizer.learning_rate=1e38")
+    write_prepared(configured)
+    with pytest.raises(UserError, match=r"training diverged in epoch \d .*try a lower rate"):
+        train(configured, tmp_path)
+    assert not (Path(configured.paths.model) / "embedder.keras").exists()
+
+
+def test_a_server_that_does_not_answer_is_named(tmp_path, monkeypatch):
+    configured = settings(tmp_path)
+    write_prepared(configured)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI: http://127.0.0.1:9 does not answer"):
+        train(configured, tmp_path)
