@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 EXPERIMENT = "triplet-workflow"
+_UNLESS_SET = {
+    # By default a dead server costs four minutes a call.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 _LOCK = Path("dvc.lock")  # what DVC ran so far, by hash
 _LONGEST_TAG = 5000
 _METRICS_AT_ONCE = 1000
@@ -180,11 +187,9 @@ def _run_id(run_file: str | Path) -> str:
 @contextlib.contextmanager
 def _mlflow() -> Iterator[Any]:
     """MLflow, connected and with the experiment selected."""
-    # By default a dead server costs four minutes a call.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        _set_defaults()
         import mlflow
 
         for name in ("mlflow", "alembic"):
@@ -260,7 +265,6 @@ def serve(port: int, run_file: str | Path) -> None:
         flush=True,
     )
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     model = f"runs:/{run_id}/embedder"
     _become("mlflow", "models", "serve", "-m", model, "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port))
 
@@ -273,7 +277,13 @@ def example(images_file: str | Path) -> str:
     return json.dumps({"inputs": images[:1].tolist()})
 
 
+def _set_defaults() -> None:
+    for name, value in _UNLESS_SET.items():
+        os.environ.setdefault(name, value)
+
+
 def _become(command: str, *arguments: str) -> None:
+    _set_defaults()
     # MLflow starts programs of this environment by name.
     programs = Path(sys.executable).parent
     os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"

@@ -13,13 +13,17 @@ from pathlib import Path
 
 from stages import config
 
-MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
+_ROOT = Path(__file__).resolve().parents[2]
+MNIST = next(
+    (f for f in (_ROOT / "data/mnist", _ROOT.parent / "shared/data/mnist") if any(f.glob("*.csv*"))),
+    _ROOT / "data/mnist",
+)
 REPEATS = 5
 
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else MNIST
-    if not folder.is_dir():
+    if not any(folder.glob("*.csv*")):
         print(f"{folder}: not there; give the folder of MNIST's CSV files as argument")
         return
     # First, while this process is small: a child's peak begins with its parent's size.
