@@ -63,22 +63,23 @@ def copy_of_repository(folder):
     return folder
 
 
-@pytest.fixture(scope="module")
-def first(tmp_path_factory):
-    """A copy in which the pipeline has run."""
-    folder = copy_of_repository(tmp_path_factory.mktemp("first"))
+def copy_with_results(folder):
+    copy_of_repository(folder)
     run(folder, "python", "-m", "stages.config", *TINY)
     run(folder, "dvc", "repro")
     return folder
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A copy in which the pipeline has run."""
+    return copy_with_results(tmp_path_factory.mktemp("first"))
 
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory):
     """Another one."""
-    folder = copy_of_repository(tmp_path_factory.mktemp("second"))
-    run(folder, "python", "-m", "stages.config", *TINY)
-    run(folder, "dvc", "repro")
-    return folder
+    return copy_with_results(tmp_path_factory.mktemp("second"))
 
 
 def outputs(folder):
