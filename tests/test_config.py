@@ -1,3 +1,5 @@
+import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,11 +30,12 @@ def test_every_option_of_every_group_composes_to_a_valid_configuration(group, op
 
 
 @pytest.mark.parametrize(("group", "option"), GROUPS)
-def test_every_config_file_opens_with_what_it_is(group, option):
+def test_every_config_file_opens_with_what_it_is_and_what_it_costs_where_it_costs(group, option):
     lines = (ROOT / "conf" / group / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
-    said = [line for line in lines[:2] if line.startswith("# ") and not line.startswith("# @package")]
-    assert said
-    assert said[0].endswith((".", ":", ","))
+    opening = " ".join(itertools.takewhile(lambda line: line.startswith("#"), lines)).replace("# @package _global_", "")
+    assert re.match(r"\s*# [A-Z].*\w\.", opening)
+    if group in ("experiment", "train", "network", "evaluate", "render"):
+        assert re.search(r"\d m?s\b", opening)
 
 
 def test_an_override_changes_its_key_alone():
