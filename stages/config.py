@@ -5,6 +5,7 @@
 
 import argparse
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -87,7 +88,9 @@ class Train(Section):
     @model_validator(mode="after")
     def _epochs_are_whole(self) -> "Train":
         if self.steps % self.steps_per_epoch:
-            raise ValueError(f"steps ({self.steps}) is no multiple of steps_per_epoch ({self.steps_per_epoch})")
+            raise ValueError(
+                f"steps ({self.steps}) is no multiple of steps_per_epoch ({self.steps_per_epoch}): set both"
+            )
         return self
 
 
@@ -167,7 +170,7 @@ def compose(overrides: Sequence[str] = ()) -> str:
         OmegaConf.resolve(composed)
         text = OmegaConf.to_yaml(composed)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        raise UserError(f"conf: {_in_one_line(error)}") from None
+        raise UserError(f"conf: {_advice(error) or _in_one_line(error)}") from None
     parse(text, "conf")
     return text
 
@@ -271,6 +274,18 @@ def _nearest(keys: list[str]) -> str:
     known = list(section.model_fields)
     close = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0)
     return f", the nearest valid one is {'.'.join([*keys[:-1], close[0]])}" if close else ""
+
+
+def _advice(error: Exception) -> str | None:
+    """For a key that does not exist: Hydra would advise to add it, and mistyped it would do nothing."""
+    refused = re.search(r"Could not override '([^']+)'", str(error))
+    if not refused:
+        return None
+    key = refused.group(1)
+    known = [name for name, _ in flatten(yaml.safe_load(compose()))]
+    groups = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
+    close = difflib.get_close_matches(key, [*known, *groups], n=1, cutoff=0)
+    return f"{key}: unknown key, the nearest valid one is {close[0]}"
 
 
 def _in_one_line(error: Exception) -> str:

@@ -55,9 +55,12 @@ def test_interpolations_are_written_resolved():
         (["+batches.clases_per_batch=3"], "conf: batches.clases_per_batch: unknown key, the nearest valid one is "
                                           "batches.classes_per_batch"),
         (["+seeds=1"], "conf: seeds: unknown key, the nearest valid one is seed"),
+        (["loss.margn=1"], "conf: loss.margn: unknown key, the nearest valid one is loss.margin"),
+        (["los.margin=1"], "conf: los.margin: unknown key, the nearest valid one is loss.margin"),
+        (["los=batch_hard"], "conf: los: unknown key, the nearest valid one is loss"),
         (["seed=-1"], "conf: seed: found -1, expected greater than or equal to 0"),
         (["seed=a"], "conf: seed: found 'a', expected a valid integer"),
-        (["train.steps=100"], "conf: train: steps (100) is no multiple of steps_per_epoch (60)"),
+        (["train.steps=100"], "conf: train: steps (100) is no multiple of steps_per_epoch (60): set both"),
         (["data.validation=0"], "conf: data.validation: found 0, expected greater than 0"),
         (["data.shape=[3]"], "conf: data: shape is [height, width] or [height, width, channels] with 1 or 3 channels"),
         (["train.steps=0"], "conf: train.steps: found 0, expected greater than or equal to 1"),
