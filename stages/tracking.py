@@ -78,9 +78,7 @@ class Run:
         """Set tags, nested or not, under their dotted names."""
         from mlflow.entities import RunTag
 
-        self._client.log_batch(
-            self.run_id, tags=[RunTag(name, str(value)[:_LONGEST_TAG]) for name, value in flatten(tags)]
-        )
+        self._client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in _as_text(tags).items()])
 
     def metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
         """Log numbers by name; None, a measure that does not exist, is left out."""

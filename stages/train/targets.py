@@ -101,14 +101,14 @@ def _check_arguments(target: Callable[..., Any], arguments: Mapping[str, Any], n
             raise UserError(f"{name}.{key}: unknown argument of {path}{nearest}")
         if key in parameters and not _fits(arguments[key], parameters[key].annotation):
             expected = parameters[key].annotation.__name__
-            raise UserError(f"{name}.{key}: found {arguments[key]!r}, expected {_A[expected]}")
+            raise UserError(f"{name}.{key}: found {arguments[key]!r}, expected {_KINDS[expected]}")
     for key, parameter in parameters.items():
         required = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         if required and key not in arguments:
             raise UserError(f"{name}.{key}: missing; {path} needs it")
 
 
-_A = {"bool": "true or false", "int": "a whole number", "float": "a finite number", "str": "a word"}
+_KINDS = {"bool": "true or false", "int": "a whole number", "float": "a finite number", "str": "a word"}
 
 
 def _fits(value: Any, annotation: Any) -> bool:
