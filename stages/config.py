@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -69,6 +69,38 @@ class Shuffled(Section):
         return self.batch_size
 
 
+class Pairs(Section):
+    """Pairs of images: half of one class, half of two."""
+
+    layout: Literal["pairs"]
+    pairs_per_batch: Annotated[int, Field(ge=2)]
+
+    @property
+    def size(self) -> int:
+        """Images in a batch."""
+        return 2 * self.pairs_per_batch
+
+
+class Triplets(Section):
+    """Triplets of images: an anchor, another of its class (the positive), one of another class (the negative)."""
+
+    layout: Literal["triplets"]
+    triplets_per_batch: Count
+    num_same: Count  # positives that an anchor draws at once
+    num_diff: Count  # negatives that it draws with them, each of which it meets with each of these positives
+
+    @property
+    def size(self) -> int:
+        """Images in a batch."""
+        return 3 * self.triplets_per_batch
+
+
+Batches = ClassBalanced | Shuffled | Pairs | Triplets
+_LAYOUTS: dict[str, type[Section]] = {
+    name: section for section in get_args(Batches) for name in get_args(section.model_fields["layout"].annotation)
+}
+
+
 class Augmentation(Section):
     """Largest random change of a training image in either direction; 0 switches one off."""
 
@@ -79,10 +111,11 @@ class Augmentation(Section):
 
 
 class Train(Section):
-    """How long to train, and on what."""
+    """How long to train, in which arithmetic, and on what."""
 
     steps: Count
     steps_per_epoch: Count  # after as many steps: validation, checkpoint, a line of history
+    precision: Literal["float32", "mixed_bfloat16"]  # mixed: layers compute in bfloat16, weights are float32
     augmentation: Augmentation
 
     @model_validator(mode="after")
@@ -129,7 +162,7 @@ class Config(Section):
     """All settings. `network`, `loss` and `optimizer` name a `_target_`, whose signature checks the rest."""
 
     data: Data
-    batches: Annotated[ClassBalanced | Shuffled, Field(discriminator="layout")]
+    batches: Annotated[Batches, Field(discriminator="layout")]
     network: dict[str, Any]
     loss: dict[str, Any]
     optimizer: dict[str, Any]
@@ -170,7 +203,7 @@ def compose(overrides: Sequence[str] = ()) -> str:
         OmegaConf.resolve(composed)
         text = OmegaConf.to_yaml(composed)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        raise UserError(f"conf: {_advice(error) or _in_one_line(error)}") from None
+        raise UserError(f"conf: {_advice(error, overrides) or _in_one_line(error)}") from None
     parse(text, "conf")
     return text
 
@@ -248,11 +281,13 @@ def write(path: str | Path, overrides: Sequence[str] = ()) -> list[str]:
 
 def _describe(error: ValidationError) -> str:
     first = error.errors()[0]
-    # Pydantic puts the tag of a union (here the layout's name) into the location: no key of the user's.
-    keys = [str(part) for part in first["loc"] if part not in ("pk", "shuffled")]
+    keys = [str(part) for part in first["loc"]]
+    layout = None
+    if keys[:1] == ["batches"] and len(keys) > 1:
+        layout = keys.pop(1)  # Pydantic puts the tag of the union into the location: no key of the user's
     key = ".".join(keys)
     if first["type"] == "extra_forbidden":
-        return f"{key}: unknown key{_nearest(keys)}"
+        return f"{key}: unknown key{_nearest(keys, layout)}"
     if first["type"] == "missing":
         return f"{key}: missing; expected a value"
     message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
@@ -263,27 +298,26 @@ def _describe(error: ValidationError) -> str:
     return f"{key}: found {found!r}, {message}"
 
 
-def _nearest(keys: list[str]) -> str:
+def _nearest(keys: list[str], layout: str | None) -> str:
     section: Any = Config
     for key in keys[:-1]:
-        section = section.model_fields[key].annotation if key in section.model_fields else None
+        section = _LAYOUTS[layout] if layout else section.model_fields[key].annotation
         if not (isinstance(section, type) and issubclass(section, BaseModel)):
-            section = (ClassBalanced, Shuffled)[0] if key == "batches" else None
-        if section is None:
             return ""
     known = list(section.model_fields)
     close = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0)
     return f", the nearest valid one is {'.'.join([*keys[:-1], close[0]])}" if close else ""
 
 
-def _advice(error: Exception) -> str | None:
+def _advice(error: Exception, overrides: Sequence[str]) -> str | None:
     """For a key that does not exist: Hydra would advise to add it, and mistyped it would do nothing."""
     refused = re.search(r"Could not override '([^']+)'", str(error))
     if not refused:
         return None
     key = refused.group(1)
-    known = [name for name, _ in flatten(yaml.safe_load(compose()))]
     groups = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
+    chosen = [override for override in overrides if override.lstrip("+").partition("=")[0] in groups]
+    known = [name for name, _ in flatten(yaml.safe_load(compose(chosen)))]
     close = difflib.get_close_matches(key, [*known, *groups], n=1, cutoff=0)
     return f"{key}: unknown key, the nearest valid one is {close[0]}"
 

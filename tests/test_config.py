@@ -43,6 +43,23 @@ def test_an_override_changes_its_key_alone():
     assert config.changes(before, after) == ["network.embedding_dim: 64 → 16", "loss.margin: 0.5 → 0.3"]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "section", "size"),
+    [
+        (["batches=pk"], config.ClassBalanced, 80),
+        (["batches=shuffled"], config.Shuffled, 32),
+        (["batches=pairs"], config.Pairs, 80),
+        (["batches=pairs", "batches.pairs_per_batch=7"], config.Pairs, 14),
+        (["batches=triplets"], config.Triplets, 96),
+        (["batches=triplets", "batches.triplets_per_batch=7", "batches.num_same=2"], config.Triplets, 21),
+    ],
+)
+def test_each_layout_of_batches_has_its_section_and_size(overrides, section, size):
+    batches = config.parse(config.compose(overrides), "").batches
+    assert type(batches) is section
+    assert batches.size == size
+
+
 def test_interpolations_are_written_resolved():
     composed = yaml.safe_load(config.compose(["train.steps=120"]))
     assert composed["optimizer"]["learning_rate"]["steps"] == 120
@@ -66,6 +83,21 @@ def test_interpolations_are_written_resolved():
         (["train.steps=0"], "conf: train.steps: found 0, expected greater than or equal to 1"),
         (["~loss._target_"], "conf: loss has no _target_, the dotted path of a class or function"),
         (["~train.augmentation.shift"], "conf: train.augmentation.shift: missing; expected a value"),
+        (["+evaluate.pair=1"], "conf: evaluate.pair: unknown key, the nearest valid one is evaluate.pairs"),
+        (["evaluate.pairs=a"], "conf: evaluate.pairs: found 'a', expected a valid integer"),
+        (["batches=pairs", "+batches.batch_size=9"], "conf: batches.batch_size: unknown key, the nearest valid one is "
+                                                     "batches.pairs_per_batch"),
+        (["batches=pairs", "batches.pairs_per_bach=9"], "conf: batches.pairs_per_bach: unknown key, the nearest valid "
+                                                        "one is batches.pairs_per_batch"),
+        (["batches=pairs", "batches.pairs_per_batch=1"], "conf: batches.pairs_per_batch: found 1, expected greater "
+                                                         "than or equal to 2"),
+        (["batches=pairs", "batches.pairs_per_batch=2.0"], "conf: batches.pairs_per_batch: found 2.0, expected a valid "
+                                                           "integer"),
+        (["batches=triplets", "+batches.classes_per_batch=9"], "conf: batches.classes_per_batch: unknown key, the "
+                                                               "nearest valid one is batches.triplets_per_batch"),
+        (["batches=triplets", "batches.num_diff=many"], "conf: batches.num_diff: found 'many', expected a valid "
+                                                        "integer"),
+        (["batches=triplets", "~batches.num_same"], "conf: batches.num_same: missing; expected a value"),
     ],
 )  # fmt: skip
 def test_refuses_an_override_in_one_line(overrides, message):

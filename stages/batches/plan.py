@@ -6,6 +6,7 @@ replayed, and a resumed training sees what an unbroken one would have seen.
 
 import numpy as np
 
+from stages.batches.rotation import rotation
 from stages.errors import UserError
 
 # Classes, samples and shuffled batches each draw from random numbers of their own.
@@ -75,44 +76,3 @@ def shuffled(count: int, batch_size: int, steps: int, seed: int) -> np.ndarray:
             f"batches.batch_size: found {batch_size}, expected at most {count}, the number of training images"
         )
     return rotation(count, batch_size, steps, np.random.default_rng([seed, _SHUFFLED]))
-
-
-def rotation(n: int, take: int, times: int, random: np.random.Generator) -> np.ndarray:
-    """Take from n things again and again, each in its turn.
-
-    Reads permutations of the n things one after another, `take` things a row. Where a permutation begins inside a row,
-    those of its things that the row has already are put behind those that it has not. So no row has a thing twice
-    (more than `ceil(take / n)` times, if it takes more than there are), and each aligned run of n has all things.
-
-    Args:
-        n: number of things.
-        take: how many at a time.
-        times: number of rows.
-        random: gives the permutations. More rows from an equal generator begin with these.
-
-    Returns:
-        int32 `[times, take]`, values 0..n-1.
-    """
-    permutations = -(-times * take // n)
-    things = np.broadcast_to(np.arange(n, dtype=np.int32), (permutations, n))
-    sequence = random.permuted(things, axis=1).ravel()
-    for start in range(n, permutations * n, n):
-        to_row_end = -start % take
-        if 0 < to_row_end < n:
-            in_row = (take - to_row_end) % n  # whole permutations before it favour none
-            row_start = start + to_row_end - take
-            _put_behind(sequence[start : start + n], sequence[row_start : row_start + in_row], to_row_end)
-    return sequence[: times * take].reshape(times, take)
-
-
-def _put_behind(permutation: np.ndarray, present: np.ndarray, room: int) -> None:
-    """Reorder in place so that of the first `room` things as few as possible are `present`."""
-    absent = np.ones(len(permutation), bool)
-    absent[present] = False
-    absent = absent[permutation]
-    if absent[:room].all():
-        return
-    first = np.flatnonzero(absent)[:room]
-    later = np.ones(len(permutation), bool)
-    later[first] = False
-    permutation[:] = np.concatenate([permutation[first], permutation[later]])

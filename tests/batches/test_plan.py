@@ -2,14 +2,12 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.batches.plan import class_balanced, rotation, shuffled
+from stages.batches.plan import class_balanced, shuffled
 from stages.errors import UserError
-
-seeds = st.integers(0, 2**32 - 1)
-patient = settings(deadline=None)  # the machine may be busy
+from tests.batches.cases import chunks, patient, seeds
 
 
 @st.composite
@@ -48,10 +46,6 @@ def test_classes_rotate_until_all_were_seen(case: tuple[np.ndarray, int, int, in
     count = len(np.unique(labels))
     for run in chunks(turns, count):
         assert len(set(run)) == len(run)
-
-
-def chunks(items: list[int], size: int) -> list[list[int]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 @patient
@@ -148,22 +142,3 @@ def test_a_shuffled_batch_larger_than_the_training_set() -> None:
     with pytest.raises(UserError) as refused:
         shuffled(5, 6, 1, 0)
     assert str(refused.value) == "batches.batch_size: found 6, expected at most 5, the number of training images"
-
-
-@patient
-@given(st.integers(1, 12), st.integers(1, 40), st.integers(1, 30), seeds)
-def test_rows_of_a_rotation_are_as_even_as_can_be(n: int, take: int, times: int, seed: int) -> None:
-    rows = rotation(n, take, times, np.random.default_rng(seed))
-    assert rows.shape == (times, take)
-    for row in rows:
-        counts = np.bincount(row, minlength=n)
-        assert counts.max() - counts.min() <= 1
-    for run in chunks(rows.ravel().tolist(), n):
-        assert len(set(run)) == len(run)
-
-
-def test_a_row_over_two_permutations_is_uniform() -> None:
-    firsts = np.array([rotation(5, 4, 2, np.random.default_rng(seed))[1] for seed in range(4000)])
-    for column in firsts.T:
-        # 800 expected, standard deviation 25.3; five of them.
-        assert np.abs(np.bincount(column, minlength=5) - 800).max() < 127

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages import config, store
-from stages.batches import plan
+from stages.batches import pairs, plan, triplets
 from stages.batches.stage import run
 from stages.errors import UserError
 
@@ -42,6 +42,46 @@ def test_shuffled_plan_is_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(written, plan.shuffled(5, 4, 7, 3))
 
 
+def test_pairs_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = prepared(tmp_path, [0, 7, 0, 1, 1, 0, 8, 1])
+    run(config.Pairs(layout="pairs", pairs_per_batch=3), *settings(tmp_path, 8), seed=3)
+    written = store.load_array(tmp_path / "batches.npy", np.int32, 2)
+    np.testing.assert_array_equal(written, pairs.paired(labels, 3, 8, 3))
+    assert capsys.readouterr().out == (
+        f"pairs: 8 batches of 6 (24 pairs) → {tmp_path / 'batches.npy'}; "
+        "each of 8 images is seen 6.0 times on average\n"
+        "2 images (1, 6) are alone in their class: left of pairs of two classes only\n"
+    )
+
+
+def test_triplets_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = prepared(tmp_path, [0, 0, 1, 1, *range(2, 8)])
+    batches = config.Triplets(layout="triplets", triplets_per_batch=3, num_same=1, num_diff=2)
+    run(batches, *settings(tmp_path, 10), seed=3)
+    written = store.load_array(tmp_path / "batches.npy", np.int32, 2)
+    np.testing.assert_array_equal(written, triplets.triplets(labels, 3, 1, 2, 10, 3))
+    assert capsys.readouterr().out == (
+        f"triplets: 10 batches of 9 (30 triplets) → {tmp_path / 'batches.npy'}; "
+        "each of 10 images is seen 9.0 times on average\n"
+        "6 images (4, 5, 6, 7, 8, …) are alone in their class: never an anchor or a positive\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        config.Pairs(layout="pairs", pairs_per_batch=2),
+        config.Triplets(layout="triplets", triplets_per_batch=2, num_same=1, num_diff=1),
+    ],
+)
+def test_nothing_is_remarked_where_no_image_is_alone(
+    tmp_path: Path, batches: config.Batches, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared(tmp_path, [0, 0, 1, 1, 1])
+    run(batches, *settings(tmp_path, 2), seed=0)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "batches",
     [
@@ -49,9 +89,7 @@ def test_shuffled_plan_is_written(tmp_path: Path) -> None:
         config.Shuffled(layout="shuffled", batch_size=7),
     ],
 )
-def test_a_batch_that_takes_too_much_leaves_nothing(
-    tmp_path: Path, batches: config.ClassBalanced | config.Shuffled
-) -> None:
+def test_a_batch_that_takes_too_much_leaves_nothing(tmp_path: Path, batches: config.Batches) -> None:
     prepared(tmp_path, [0, 0, 1, 1, 2, 2])
     with pytest.raises(UserError, match="expected at most"):
         run(batches, *settings(tmp_path, 2), seed=0)
