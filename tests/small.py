@@ -9,18 +9,18 @@ from stages import config, store
 OVERRIDES = (
     "network.widths=[2,4,4]",
     "network.embedding_dim=3",
-    "batches.classes_per_batch=4",
-    "batches.samples_per_class=3",
     "train.steps=4",
     "train.steps_per_epoch=2",
 )
+BATCHES = ("batches.classes_per_batch=4", "batches.samples_per_class=3")  # where a test chooses no other layout
 
 
 def settings(folder: Path, *overrides: str) -> config.Config:
     """A valid configuration whose paths lie in `folder`."""
     names = config.parse(config.compose(), "conf").paths.model_dump()
     paths = [f"paths.{name}={folder / path}" for name, path in names.items()]
-    return config.parse(config.compose([*OVERRIDES, *paths, *overrides]), "conf")
+    batches = () if any(override.startswith("batches=") for override in overrides) else BATCHES
+    return config.parse(config.compose([*OVERRIDES, *batches, *paths, *overrides]), "conf")
 
 
 def write_prepared(settings: config.Config) -> None:

@@ -202,13 +202,16 @@ def ask(address, request, server):
 def test_dvc_exp_run_composes_groups_and_values(first):
     committed = (first / "params.yaml").read_text(encoding="utf-8")
     options = [word for override in TINY if "samples" not in override for word in ("--set-param", override)]
-    changed = ("loss.margin=0.3", "batches=shuffled", "batches.batch_size=24")
-    run(first, "dvc", "exp", "run", "--name", "shuffled", *options, *(w for c in changed for w in ("--set-param", c)))
+    changed = ("loss=siamese", "batches=pairs", "batches.pairs_per_batch=12", "network.embedding_dim=6")
+    run(first, "dvc", "exp", "run", "--name", "siamese", *options, *(w for c in changed for w in ("--set-param", c)))
     settings = config.load(first / "params.yaml")
-    assert settings.loss["margin"] == 0.3
-    assert settings.batches.model_dump() == {"layout": "shuffled", "batch_size": 24}
+    assert settings.network["embedding_dim"] == 6
+    assert settings.batches.model_dump() == {"layout": "pairs", "pairs_per_batch": 12}
     assert np.load(first / "data/batches.npy").shape == (20, 24)
-    assert "shuffled" in run(first, "dvc", "exp", "list", "--name-only").stdout
+    assert "siamese" in run(first, "dvc", "exp", "list", "--name-only").stdout
+    assert (first / "artifacts/model/head.keras").exists()
+    assert np.load(first / "artifacts/embeddings/head.npy").shape == (7,)
+    assert "by its head" in run(first, "python", "-m", "stages.evaluate.table").stdout
     (first / "params.yaml").write_text(committed, encoding="utf-8")
 
 

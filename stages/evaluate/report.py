@@ -23,7 +23,8 @@ class Report:
 
     Attributes:
         metrics: for each split and system the measures; under `counts` what they were measured on.
-        threshold: the trained embedding's threshold, calibrated on validation, and what it does on test.
+        threshold: the trained network's threshold, calibrated on validation, what it is of (`scored_by`: the
+            distance, or the head's negated logit), and what it does on test.
         curves: the ROC on test of each system that has one.
     """
 
@@ -32,13 +33,17 @@ class Report:
     curves: dict[str, verification.Roc]
 
 
-def measure(splits: Mapping[str, Split], settings: config.Evaluate, seed: int) -> Report:
+def measure(
+    splits: Mapping[str, Split], settings: config.Evaluate, seed: int, head: np.ndarray | None = None
+) -> Report:
     """Measure raw pixels, the untrained and the trained network, and state the chance level.
 
     Args:
         splits: `train`, `validation` and `test`.
         settings: what to measure.
         seed: of folds and sampled pairs, which are the same for all systems.
+        head: float `[D + 1]`, w and b of the trained network's head, which then tells its pairs apart; retrieval goes
+            by the distance all the same.
 
     Raises:
         UserError: more neighbours are to vote than there are training images.
@@ -58,7 +63,8 @@ def measure(splits: Mapping[str, Split], settings: config.Evaluate, seed: int) -
         metrics[name], scored[name] = {}, {}
         for system, embeddings in splits[name].systems().items():
             _show_progress(name, system)
-            score = _score(system, embeddings, natural)
+            distances = _Distances(system, embeddings, head if system == "trained" else None)
+            score = _score(distances, natural)
             scored[name][system] = score
             # k-NN takes float32, by which scikit-learn's fast path goes; pixels remain exact.
             gallery = train.systems()[system].astype(np.float32, copy=False)
@@ -66,7 +72,7 @@ def measure(splits: Mapping[str, Split], settings: config.Evaluate, seed: int) -
             metrics[name][system] = {
                 **retrieval.leave_one_out_report(embeddings, labels, settings.recall_at),
                 "knn_accuracy": retrieval.knn_accuracy(queries, labels, gallery, train.labels, settings.knn),
-                **_fold_measures(system, embeddings, folded),
+                **_fold_measures(distances, folded),
                 **_curve_measures(score.curve),
             }
         metrics[name]["chance"] = {
@@ -79,7 +85,8 @@ def measure(splits: Mapping[str, Split], settings: config.Evaluate, seed: int) -
             VAL_AT_FAR: None if metrics[name]["trained"][VAL_AT_FAR] is None else FAR,
         }
         counts[name] = _counts(labels, natural, folded)
-    threshold = _calibrate(scored["validation"]["trained"], scored["test"]["trained"])
+    scored_by = "distance" if head is None else "head"
+    threshold = _calibrate(scored["validation"]["trained"], scored["test"]["trained"], scored_by)
     curves = {system: score.curve for system, score in scored["test"].items() if score.curve is not None}
     return Report(rounded({**metrics, "counts": counts}), threshold, curves)
 
@@ -98,20 +105,30 @@ class _Scored:
     curve: verification.Roc | None
 
 
-def _score(system: str, embeddings: np.ndarray, natural: pairs.Pairs) -> _Scored:
-    distance = _distances(system, embeddings, natural)
+@dataclass(frozen=True)
+class _Distances:
+    """Of a system's pairs, by its head if it has one."""
+
+    system: str
+    embeddings: np.ndarray
+    head: np.ndarray | None
+
+    def __call__(self, compared: pairs.Pairs) -> np.ndarray:
+        if self.head is not None:
+            return verification.head_distances(self.embeddings, compared, self.head)
+        distance = verification.distances(self.embeddings, compared)
+        return distance / 255 if self.system == "raw" else distance
+
+
+def _score(distances: _Distances, natural: pairs.Pairs) -> _Scored:
+    distance = distances(natural)
     return _Scored(distance, natural.same, verification.roc(distance, natural.same))
 
 
-def _distances(system: str, embeddings: np.ndarray, compared: pairs.Pairs) -> np.ndarray:
-    distance = verification.distances(embeddings, compared)
-    return distance / 255 if system == "raw" else distance
-
-
-def _fold_measures(system: str, embeddings: np.ndarray, folded: pairs.Pairs | None) -> dict[str, float | None]:
+def _fold_measures(distances: _Distances, folded: pairs.Pairs | None) -> dict[str, float | None]:
     if folded is None:
         return {"verification_accuracy": None, "verification_accuracy_sd": None}
-    accuracies = verification.fold_accuracies(_distances(system, embeddings, folded), folded)
+    accuracies = verification.fold_accuracies(distances(folded), folded)
     return {
         "verification_accuracy": float(accuracies.mean()),
         "verification_accuracy_sd": float(accuracies.std(ddof=1)),
@@ -142,8 +159,9 @@ def _counts(labels: np.ndarray, natural: pairs.Pairs, folded: pairs.Pairs | None
     }
 
 
-def _calibrate(validation: _Scored, test: _Scored) -> dict[str, Any]:
-    found: dict[str, Any] = {"system": "trained", "calibrated_on": "validation", "by": "eer", "threshold": None}
+def _calibrate(validation: _Scored, test: _Scored, scored_by: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"system": "trained", "scored_by": scored_by, "calibrated_on": "validation", "by": "eer"}
+    found["threshold"] = None
     if validation.curve is None:
         return found
     # Nine significant digits, not six behind the point: an embedding may have any scale.

@@ -19,8 +19,13 @@ SYSTEMS = {
 }
 
 
-def table(metrics: Mapping[str, Any], split: str = "test") -> str:
+def table(metrics: Mapping[str, Any], split: str = "test", scored_by: str = "distance") -> str:
     """The headline measures of each system on a split, as aligned text.
+
+    Args:
+        metrics: content of `evaluate.json`.
+        split: `test` or `validation`.
+        scored_by: what told the trained network's pairs apart, `distance` or `head`.
 
     Raises:
         KeyError: the metrics lack a split, a system or a measure.
@@ -34,7 +39,7 @@ def table(metrics: Mapping[str, Any], split: str = "test") -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
     lines.insert(1, "-" * max(map(len, lines)))
-    return "\n".join([*lines, "", *_notes(counts)])
+    return "\n".join([*lines, "", *_notes(counts, scored_by)])
 
 
 def headline(metrics: Mapping[str, Any], split: str = "test") -> str:
@@ -72,7 +77,7 @@ def _cell(measures: Mapping[str, Any], name: str) -> str:
     return f"{value:.4f}" if deviation is None else f"{value:.4f} ± {deviation:.4f}"
 
 
-def _notes(counts: Mapping[str, Any]) -> list[str]:
+def _notes(counts: Mapping[str, Any], scored_by: str) -> list[str]:
     lines = []
     if counts["queries_left_out"]:
         lines.append(f"{counts['queries_left_out']:,} images have no other of their class and are no queries.")
@@ -85,7 +90,16 @@ def _notes(counts: Mapping[str, Any]) -> list[str]:
     lines.append(
         f"AUC, EER, VAL: {counts['roc_pairs']:,} pairs ({sampled}), {counts['roc_pairs_same']:,} of them same."
     )
+    if scored_by == "head":
+        lines.append("trained network: verification, AUC, EER, VAL by its head; recall, MAP@R, k-NN by the distance.")
     return lines
+
+
+def _scored_by(source: Path) -> str:
+    threshold = store.load_json(source)
+    if not (isinstance(threshold, dict) and isinstance(threshold.get("scored_by"), str)):
+        raise UserError(f"{source}: found other content, expected that of the evaluate stage")
+    return threshold["scored_by"]
 
 
 def _main() -> None:
@@ -99,7 +113,7 @@ def _main() -> None:
         paths = config.load(options.params).paths
         source = Path(paths.metrics) / "evaluate.json"
         try:
-            print(table(store.load_json(source)))
+            print(table(store.load_json(source), scored_by=_scored_by(source.with_name("threshold.json"))))
         except (KeyError, TypeError, StopIteration):
             raise UserError(f"{source}: found other content, expected that of the evaluate stage") from None
         print("\npictures:", *(f"  {file}" for file in pictures(paths)), sep="\n")

@@ -1,9 +1,10 @@
-"""Same class or not, told by the distance: ROC, AUC, EER, VAL@FAR and the 10-fold accuracy.
+"""Same class or not, told by the distance or by the loss's head: ROC, AUC, EER, VAL@FAR and the 10-fold accuracy.
 
 A pair is accepted when its distance is at most the threshold. FAR is the share of different pairs that are accepted,
 VAL that of same pairs (FaceNet, Schroff et al. 2015, §4).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,13 +33,24 @@ class Roc:
 
 def distances(embeddings: np.ndarray, pairs: Pairs) -> np.ndarray:
     """Euclidean distance of each pair, float64 `[P]`, from differences of coordinates: exactly 0 for equal rows."""
-    result = np.empty(len(pairs))
-    rows = max(1, BLOCK // max(embeddings.shape[1], 1))
-    for begin in range(0, len(pairs), rows):
-        block = slice(begin, begin + rows)
-        difference = np.subtract(embeddings[pairs.left[block]], embeddings[pairs.right[block]], dtype=np.float64)
-        result[block] = np.einsum("ij,ij->i", difference, difference)
-    return np.sqrt(result)
+    return np.sqrt(_of_differences(embeddings, pairs, lambda rows: np.einsum("ij,ij->i", rows, rows)))
+
+
+def head_distances(embeddings: np.ndarray, pairs: Pairs, head: np.ndarray) -> np.ndarray:
+    """How far apart the siamese head says each pair is: its logit of being the same, negated.
+
+    Args:
+        embeddings: float `[N, D]`.
+        pairs: P pairs of them.
+        head: float `[D + 1]`, w then b.
+
+    Returns:
+        float64 `[P]`, -(w·|left - right| + b), of either sign.
+    """
+    weights = head.astype(np.float64)
+    return _of_differences(
+        embeddings, pairs, lambda rows: -np.einsum("ij,j->i", np.abs(rows), weights[:-1]) - weights[-1]
+    )
 
 
 def roc(distance: np.ndarray, same: np.ndarray) -> Roc | None:
@@ -131,3 +143,14 @@ def fold_accuracies(distance: np.ndarray, pairs: Pairs) -> np.ndarray:
         threshold = between(curve.thresholds, int(np.argmax(np.round(correct))))
         accuracies[fold] = np.mean((distance[held] <= threshold) == pairs.same[held])
     return accuracies
+
+
+def _of_differences(embeddings: np.ndarray, pairs: Pairs, distance: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """What `distance` makes of left minus right, float64 `[rows, D]` to `[rows]`, a block of pairs at a time."""
+    result = np.empty(len(pairs))
+    rows = max(1, BLOCK // max(embeddings.shape[1], 1))
+    for begin in range(0, len(pairs), rows):
+        block = slice(begin, begin + rows)
+        left, right = embeddings[pairs.left[block]], embeddings[pairs.right[block]]
+        result[block] = distance(np.subtract(left, right, dtype=np.float64))
+    return result

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 from keras import ops
 
 Tensor = Any
@@ -11,9 +12,13 @@ Tensor = Any
 DistanceMetric = str | Callable[[Tensor], Tensor]
 """`"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `[B, D]` to distances `[B, B]`."""
 
+PACKAGE = "triplet_workflow"
+"""Under which Keras knows the losses and distances, so that a model that was compiled with one loads as it is."""
+
 NAMES = ("L2", "squared-L2", "angular")
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
 def pairwise_distance(feature: Tensor, squared: bool = False) -> Tensor:
     """Euclidean distances between all rows.
 
@@ -27,16 +32,19 @@ def pairwise_distance(feature: Tensor, squared: bool = False) -> Tensor:
     >>> [[float(d) for d in row] for row in pairwise_distance(ops.array([[0.0, 0.0], [3.0, 4.0]]))]
     [[0.0, 5.0], [5.0, 0.0]]
     """
-    rows = _at_least_float32(feature)
+    rows = at_least_float32(feature)
     # Distances do not change when all rows are moved; near the origin the products below lose fewer digits.
     rows = rows - ops.stop_gradient(ops.mean(rows, axis=0, keepdims=True))
+    unit, inverse = (1.0, 1.0) if squared else unit_of(rows)
+    rows = inverse * rows
     norms = ops.sum(ops.square(rows), axis=1)
     squares = ops.maximum(norms[:, None] + norms[None, :] - 2.0 * ops.matmul(rows, ops.transpose(rows)), 0.0)
     off_diagonal = 1.0 - ops.eye(ops.shape(rows)[0], dtype=squares.dtype)
-    distances = squares if squared else _root(squares)
+    distances = squares if squared else unit * _root(squares)
     return ops.cast(distances * off_diagonal, feature.dtype)
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
 def angular_distance(feature: Tensor) -> Tensor:
     """One minus the cosine between all rows, not below 0. A row of zeros is at distance 1 from every row.
 
@@ -46,7 +54,7 @@ def angular_distance(feature: Tensor) -> Tensor:
     Returns:
         `[B, B]` in the data type of `feature`; the diagonal is 0 up to rounding.
     """
-    rows = normalize(_at_least_float32(feature))
+    rows = normalize(at_least_float32(feature))
     return ops.cast(ops.maximum(1.0 - ops.matmul(rows, ops.transpose(rows)), 0.0), feature.dtype)
 
 
@@ -54,29 +62,23 @@ def distance_between(left: Tensor, right: Tensor, metric: str) -> Tensor:
     """Distance of each row of `left` to the same row of `right`, from their difference, so without cancellation.
 
     Args:
-        left: float `[B, D]`.
-        right: float `[B, D]`.
+        left: float `[…, D]`.
+        right: float `[…, D]`, of as many axes.
         metric: one of `NAMES`.
 
     Returns:
-        `[B]`. The gradient at distance 0 is 0.
+        `[…]`, as the two broadcast. The gradient at distance 0 is 0.
     """
     if metric == "angular":
-        return ops.maximum(1.0 - ops.sum(normalize(left) * normalize(right), axis=1), 0.0)
-    squares = ops.sum(ops.square(left - right), axis=1)
-    return squares if metric == "squared-L2" else _root(squares)
-
-
-def order_keys(embeddings: Tensor, metric: str) -> Tensor:
-    """A matrix `[B, B]` whose rows are ordered as the distances from that row's embedding are, for selection only.
-
-    One product of matrices and no root: the squared distance less a constant of the row (angular: less 1).
-    """
-    if metric == "angular":
-        rows = normalize(embeddings)
-        return -ops.matmul(rows, ops.transpose(rows))
-    rows = embeddings - ops.mean(embeddings, axis=0, keepdims=True)
-    return ops.sum(ops.square(rows), axis=1)[None, :] - 2.0 * ops.matmul(rows, ops.transpose(rows))
+        left, right = normalize(left), normalize(right)
+        # Half the square is 1 - cos, without its cancellation, unless a row has no direction.
+        missing = ops.logical_or(ops.all(left == 0.0, axis=-1), ops.all(right == 0.0, axis=-1))
+        return ops.where(missing, 1.0, 0.5 * ops.sum(ops.square(left - right), axis=-1))
+    difference = left - right
+    if metric == "squared-L2":
+        return ops.sum(ops.square(difference), axis=-1)
+    unit, inverse = unit_of(difference)
+    return unit * _root(ops.sum(ops.square(inverse * difference), axis=-1))
 
 
 def check_metric(metric: DistanceMetric) -> DistanceMetric:
@@ -90,16 +92,40 @@ def check_metric(metric: DistanceMetric) -> DistanceMetric:
     raise ValueError(f"distance_metric must be one of {', '.join(NAMES)} or a function. Received: {metric!r}")
 
 
+def check_name(metric: str) -> str:
+    """Return `metric`.
+
+    Raises:
+        ValueError: it is not one of `NAMES`.
+    """
+    if metric in NAMES:
+        return metric
+    raise ValueError(f"distance_metric must be one of {', '.join(NAMES)}. Received: {metric!r}")
+
+
 def normalize(rows: Tensor) -> Tensor:
     """Rows of length 1; a row of zeros stays, with gradient 0."""
-    return ops.divide_no_nan(rows, _root(ops.sum(ops.square(rows), axis=1, keepdims=True)))
+    rows = ops.divide_no_nan(rows, ops.stop_gradient(ops.max(ops.absolute(rows), axis=-1, keepdims=True)))
+    return ops.divide_no_nan(rows, _root(ops.sum(ops.square(rows), axis=-1, keepdims=True)))
+
+
+def unit_of(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest absolute value, and its inverse: measured by it, squares of very long rows fit into the data type."""
+    largest = ops.stop_gradient(ops.max(ops.absolute(values)))
+    return largest, ops.divide_no_nan(1.0, largest)
+
+
+def at_least_float32(rows: Tensor) -> Tensor:
+    """float64 as it is, all else as float32."""
+    return rows if is_float64(rows) else ops.cast(rows, "float32")
+
+
+def is_float64(values: Tensor) -> bool:
+    """Whether the data type is float64, whatever the backend calls it."""
+    return keras.backend.standardize_dtype(values.dtype) == "float64"
 
 
 def _root(squares: Tensor) -> Tensor:
     # Masked inside and outside: the root's slope at 0 is infinite, and infinity times 0 would be NaN.
     positive = squares > 0.0
     return ops.where(positive, ops.sqrt(ops.where(positive, squares, 1.0)), 0.0)
-
-
-def _at_least_float32(rows: Tensor) -> Tensor:
-    return rows if str(rows.dtype).endswith("float64") else ops.cast(rows, "float32")

@@ -1,4 +1,4 @@
-"""The model that is trained: augmentation, encoder, and figures of the triplets."""
+"""The model that is trained: augmentation, encoder, the loss's head if it has one, and figures of each step."""
 
 from typing import Any
 
@@ -8,29 +8,71 @@ from stages.train.statistics import TripletStatistics
 
 
 class Learner(keras.Model):
-    """An encoder with what it needs in training only; afterwards the encoder goes on alone.
+    """An encoder with what it needs in training only; afterwards the encoder goes on alone, or with the head.
 
     Args:
         encoder: images `[B, H, W, C]` to embeddings `[B, D]`.
         augmentation: a layer from images to images.
         statistics: figures to log for each step, beside the loss.
+        head: embeddings left and right, each `[N, D]`, to what the loss takes, `[N, 1]`; None: it takes embeddings.
     """
 
-    def __init__(self, encoder: keras.Model, augmentation: keras.layers.Layer, statistics: TripletStatistics) -> None:
+    def __init__(
+        self,
+        encoder: keras.Model,
+        augmentation: keras.layers.Layer,
+        statistics: TripletStatistics,
+        head: keras.Model | None = None,
+    ) -> None:
         super().__init__(name="learner")
         self.encoder = encoder
         self.augmentation = augmentation
         self.statistics = statistics
+        self.head = head
+
+    @property
+    def lasting(self) -> list[keras.Variable]:
+        """The variables that outlive the training: the encoder's, then the head's."""
+        return [*self.encoder.weights, *(self.head.weights if self.head is not None else ())]
 
     def build(self, input_shape: Any) -> None:
-        """Nothing is left to build: the encoder comes with its weights."""
+        """Nothing is left to build: encoder and head come with their weights."""
         self.augmentation.build(input_shape)
+
+    def compile(self, *, loss: keras.losses.Loss, **others: Any) -> None:
+        """As in Keras."""
+        self._watched = _watched(loss)
+        super().compile(loss=self._watched, **others)
 
     def call(self, images: Any, training: bool = False) -> Any:
         """Embeddings of augmented images."""
         return self.encoder(self.augmentation(images, training=training), training=training)
 
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """The loss of the embeddings; with a head, of what it makes of each two rows, left and right."""
+        judged = y_pred if self.head is None else self.head([y_pred[0::2], y_pred[1::2]], training=training)
+        loss = super().compute_loss(x, y, judged, sample_weight, training=training)
+        values, self._watched.values = self._watched.values, None
+        self.statistics.update_loss(loss, loss if values is None else values)
+        return loss
+
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """The mean loss of the epoch so far, and the figures of this batch."""
         self.statistics.update_state(y, y_pred)
         return self.get_metrics_result()
+
+
+def _watched(loss: keras.losses.Loss) -> keras.losses.Loss:
+    """The same loss, whose `values` are those that Keras last reduced: computing them again would double its cost."""
+    # By hand: copy.copy would go through Keras's serialization, which a loss of the user's own may not know.
+    watched = object.__new__(type(loss))
+    vars(watched).update(vars(loss))
+
+    def call(y_true: Any, y_pred: Any) -> Any:
+        watched.values = loss.call(y_true, y_pred)
+        return watched.values
+
+    watched.call, watched.values = call, None
+    return watched

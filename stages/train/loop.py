@@ -39,7 +39,7 @@ def fit(
     checkpoint: Checkpoint,
     log: Log,
 ) -> Progress:
-    """Train a compiled learner on all batches of the plan; its encoder ends with the weights of the best epoch.
+    """Train a compiled learner on all batches of the plan; its encoder and head end with the weights of the best epoch.
 
     The best epoch is that of the highest recall@1 among the validation images, of equal ones that of the highest MAP@R.
 
@@ -58,7 +58,7 @@ def fit(
         print(f"going on after epoch {progress.epoch}, from {checkpoint.path}", flush=True)
         for row in progress.history:
             _log_epoch(log, row)
-    selection = _Selection(learner.encoder, validation, progress, best)
+    selection = _Selection(learner, validation, progress, best)
     if progress.epoch * steps_per_epoch < len(plan):
         learner.fit(
             PlannedBatches(training.images, training.labels, plan[progress.epoch * steps_per_epoch :]),
@@ -74,7 +74,8 @@ def fit(
             ],
             verbose=1 if sys.stdout.isatty() else 2,
         )
-    learner.encoder.set_weights(selection.best_weights)
+    for variable, weight in zip(learner.lasting, selection.best_weights, strict=True):
+        variable.assign(weight)
     return progress
 
 
@@ -117,19 +118,19 @@ class _StepLog(keras.callbacks.Callback):
 
 
 class _Selection(keras.callbacks.Callback):
-    """Measures the encoder on the validation images and keeps the weights of the best epoch."""
+    """Measures the encoder on the validation images and keeps the weights, also of the head, of the best epoch."""
 
-    def __init__(self, encoder: keras.Model, validation: Images, progress: Progress, best: list[np.ndarray]) -> None:
+    def __init__(self, learner: Learner, validation: Images, progress: Progress, best: list[np.ndarray]) -> None:
         super().__init__()
-        self.encoder, self.validation, self.progress = encoder, validation, progress
+        self.learner, self.validation, self.progress = learner, validation, progress
         self.best_weights = best
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        embeddings = embed(self.encoder, self.validation.images)
+        embeddings = embed(self.learner.encoder, self.validation.images)
         if not np.isfinite(embeddings).all():
             raise UserError(
                 f"training diverged in epoch {epoch + 1} (loss {logs['loss']:.3g}): embeddings are NaN or infinite; "
-                "try a lower rate (optimizer.learning_rate), a longer warm-up, or loss.soft=true"
+                f"{_advice('a lower rate (optimizer.learning_rate)', self.learner.statistics.loss)}"
             )
         ranked = ranking.leave_one_out(embeddings, self.validation.labels)
         recall, map_at_r = ranking.recall_at_k(ranked, [1])[1], ranking.map_at_r(ranked)
@@ -139,7 +140,7 @@ class _Selection(keras.callbacks.Callback):
         score = [recall, map_at_r]
         if score > self.progress.best:
             self.progress.best, self.progress.best_epoch = score, epoch + 1
-            self.best_weights = [np.array(weight) for weight in self.encoder.get_weights()]
+            self.best_weights = [np.array(variable) for variable in self.learner.lasting]
 
 
 class _History(keras.callbacks.Callback):
@@ -177,18 +178,24 @@ class _Keep(keras.callbacks.Callback):
 def collapse_warning(history: list[Row], loss: Any) -> str | None:
     """A line if the embeddings draw together to a point while the loss stays where a point leaves it.
 
-    A point has d⁺ = d⁻ = 0, so its loss is the margin (soft: log 2), with hardly any gradient to leave it by.
+    In a point all distances are 0, and hardly any gradient leads out of it. The loss says by `collapsed` what it is
+    there; one that does not say, or says None, is never warned of.
     """
-    plateau = float(np.log(2)) if getattr(loss, "soft", False) else getattr(loss, "margin", 0.0)
+    plateau = getattr(loss, "collapsed", None)
     first, latest = history[0], history[-1]
-    stuck = latest["loss"] > 0.9 * plateau > 0
-    shrunk = latest["hardest_negative"] < 0.02 * first["hardest_negative"]
-    if not (stuck and shrunk):
+    if plateau is None or not latest["loss"] > 0.9 * plateau > 0:
+        return None
+    if latest["hardest_negative"] >= 0.02 * first["hardest_negative"]:
         return None
     return (
         f"the embedding collapses: loss {latest['loss']:.3f} of {plateau:.3f} at a point, mean distance to the hardest "
-        f"negative {latest['hardest_negative']:.3g}; try a lower rate, a longer warm-up, or loss.soft=true"
+        f"negative {latest['hardest_negative']:.3g}; {_advice('a lower rate', loss)}"
     )
+
+
+def _advice(first: str, loss: Any) -> str:
+    soften = getattr(loss, "soft", None) is False
+    return f"try {first}, a longer warm-up, or loss.soft=true" if soften else f"try {first} or a longer warm-up"
 
 
 def _take_figures(logs: dict[str, Any], model: Learner) -> Row:

@@ -1,31 +1,52 @@
-"""Choosing which triplets of a batch count, by index and without gradient."""
+"""Choosing rows of a batch, by index and without gradient."""
 
 from keras import ops
 
-from stages.train.distances import Tensor, order_keys
+from stages.train.all_pairs import AllPairs, Block
+from stages.train.distances import Tensor, is_float64, normalize
 
 
-def hardest(labels: Tensor, embeddings: Tensor, metric: str) -> tuple[Tensor, Tensor]:
+def hardest(labels: Tensor, embeddings: Tensor, metric: str) -> Tensor:
     """The farthest positive and the nearest negative of each anchor (Hermans et al. 2017, arXiv 1703.07737).
 
     Args:
         labels: int `[B]`.
-        embeddings: float `[B, D]`.
+        embeddings: float32 or float64 `[B, D]`.
         metric: a name of `distances.NAMES`.
 
     Returns:
-        Two int32 `[B]` of row numbers. Where an anchor has no positive, its own; where it has no negative, the
+        Int32 `[2, B]`, rows of the batch: positives, then negatives. Where an anchor has no positive, its own; where it has no negative, the
         farthest row's.
     """
-    keys = order_keys(ops.stop_gradient(embeddings), metric)
-    same = labels[:, None] == labels[None, :]
-    rows = ops.arange(ops.shape(labels)[0], dtype="int32")
-    itself = rows[:, None] == rows[None, :]
-    positive = ops.logical_and(same, ops.logical_not(itself))
-    infinity = ops.cast(float("inf"), keys.dtype)
-    farthest_positive = ops.argmax(ops.where(positive, keys, -infinity), axis=1)
-    nearest_negative = ops.argmin(ops.where(same, infinity, keys), axis=1)
-    return (
-        ops.where(ops.any(positive, axis=1), ops.cast(farthest_positive, "int32"), rows),
-        ops.cast(ops.where(ops.all(same, axis=1), ops.argmax(keys, axis=1), nearest_negative), "int32"),
-    )
+    rows = ops.stop_gradient(embeddings)
+    pairs = AllPairs(normalize(rows) if metric == "angular" else rows, metric, exact=False)
+
+    def of_block(block: Block) -> list[Tensor]:
+        squares, own = pairs.squares(block), block.rows(labels)
+        same = own[:, None] == labels[None, :]
+        # An anchor without other positives is its own farthest one.
+        positive = largest(ops.where(same, squares, -1.0))
+        negative = smallest(ops.where(same, float("inf"), squares))
+        # If all rows are of one class, the farthest of them is the farthest positive.
+        negative = ops.where(ops.take(labels, negative, axis=0) == own, positive, negative)
+        return [block.placed(block.once(ops.stack([positive, negative], axis=1)))]
+
+    return ops.transpose(pairs.over_blocks(of_block)[0])
+
+
+def smallest(values: Tensor) -> Tensor:
+    """Along the last axis the place, int32, of the smallest of values that are not below 0."""
+    return ops.argmin(_bits(values), axis=-1)
+
+
+def largest(values: Tensor) -> Tensor:
+    """Along the last axis the place, int32, of the largest of values, one of which is not below 0."""
+    return ops.argmax(_bits(values), axis=-1)
+
+
+def _bits(values: Tensor) -> Tensor:
+    # As integers the bits of floats that are not negative have the floats' order, and those of others are below them.
+    # Of floats, Keras 3.15 on TensorFlow first looks for -0.0, which takes twice as long as the search itself.
+    integer = "int64" if is_float64(values) else "int32"
+    # The axis more is there because `view` wants to know the last one's length.
+    return ops.squeeze(ops.view(ops.expand_dims(values, -1), integer), -1)

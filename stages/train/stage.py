@@ -1,4 +1,4 @@
-"""The train stage: from prepared images and the plan to an encoder."""
+"""The train stage: from prepared images and the plan to an encoder, and to the loss's head if it has one."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +15,7 @@ from stages.train.checkpoint import Checkpoint
 from stages.train.encoding import embed
 from stages.train.learner import Learner
 from stages.train.loop import Images, fit
+from stages.train.losses import ContrastiveLoss
 from stages.train.statistics import TripletStatistics
 from stages.train.targets import build
 
@@ -24,7 +25,7 @@ _ANCHORS = 64
 
 def run(
     data: config.Data,
-    batches: config.ClassBalanced | config.Shuffled,
+    batches: config.Batches,
     network: dict[str, Any],
     loss: dict[str, Any],
     optimizer: dict[str, Any],
@@ -40,7 +41,9 @@ def run(
     Raises:
         UserError: inputs that are missing or do not go together, a part that cannot be built, a training that diverged.
     """
-    strategy.set_up(seed, threads)
+    strategy.set_up(seed, threads, train.precision)
+    objective = build(loss, "loss", allowed_targets, keras.losses.Loss)
+    _check_layout(objective, batches.layout)
     training, validation = (_load(paths.prepared, split) for split in ("train", "validation"))
     if np.bincount(validation.labels).max() < 2:
         raise UserError(
@@ -50,21 +53,23 @@ def run(
     plan = store.load_array(paths.batches, np.int32, 2)
     _check_plan(plan, paths.batches, len(training.labels), batches, train.steps)
 
-    encoder = build(network, "network", allowed_targets, keras.Model, input_shape=training.images.shape[1:])
+    shape = training.images.shape[1:]
+    encoder = build(network, "network", allowed_targets, keras.Model, input_shape=shape)
     if len(encoder.output_shape) != 2:
         raise UserError(f"network: found output of shape {encoder.output_shape}, expected [batch, embedding_dim]")
-    objective = build(loss, "loss", allowed_targets, keras.losses.Loss)
     learner = Learner(
         encoder,
-        RandomAffine(**train.augmentation.model_dump(), seed=seed),
+        # float32 under every policy: positions between pixels need the digits.
+        RandomAffine(**train.augmentation.model_dump(), seed=seed, dtype="float32"),
         TripletStatistics(objective, stride=max(1, plan.shape[1] // _ANCHORS)),
+        _head(objective, encoder.output_shape[1]),
     )
     learner.compile(
         optimizer=build(optimizer, "optimizer", allowed_targets, keras.optimizers.Optimizer),
         loss=objective,
         jit_compile=False,
     )
-    learner.build((None, *training.images.shape[1:]))
+    learner.build((None, *shape))
 
     settings = {
         "data": data.model_dump(exclude={"path"}),
@@ -84,8 +89,8 @@ def run(
         run.artifact(params_file)
         run.dataset(training.images, training.labels, data.name, paths.prepared)
         progress = fit(learner, training, validation, plan, train.steps_per_epoch, checkpoint, _log_to(run))
-        with store.replacing(folder / "embedder.keras") as path:
-            encoder.save(path)
+        for head in _save(learner, folder):
+            run.artifact(head)
         curves.write(progress.history, folder / "history.csv", figure)
         run.metrics({"best_epoch": progress.best_epoch, "best_val_recall_at_1": progress.best[0]}, train.steps)
         run.artifact(figure, "plots")
@@ -100,6 +105,23 @@ def run(
     )
 
 
+def _check_layout(loss: keras.losses.Loss, layout: str) -> None:
+    """Refuse batches whose rows the loss would misread; a loss that names no layouts takes any."""
+    layouts = getattr(loss, "layouts", None)
+    if layouts is None or layout in layouts:
+        return
+    name = type(loss).__name__
+    if isinstance(loss, ContrastiveLoss):
+        raise UserError(
+            f"loss: {name} takes distances, a network gives embeddings; PairContrastiveLoss is meant: "
+            "add loss=contrastive and batches=pairs"
+        )
+    expected = (
+        f"expected {' or '.join(layouts)}: add batches={layouts[0]}" if layouts else "and it names none that it takes"
+    )
+    raise UserError(f"loss: {name} cannot work with batches.layout {layout!r}, {expected}")
+
+
 def _load(folder: str, split: str) -> Images:
     images = store.load_array(Path(folder) / f"{split}_images.npy", np.uint8, 4, memory_map=True)
     labels = store.load_array(Path(folder) / f"{split}_labels.npy", np.int32, 1)
@@ -108,14 +130,17 @@ def _load(folder: str, split: str) -> Images:
     return Images(images, labels)
 
 
-def _check_plan(
-    plan: np.ndarray, path: str, images: int, batches: config.ClassBalanced | config.Shuffled, steps: int
-) -> None:
+def _check_plan(plan: np.ndarray, path: str, images: int, batches: config.Batches, steps: int) -> None:
     expected = [steps, batches.size]
     if list(plan.shape) != expected:
         raise UserError(f"{path}: found a plan of shape {list(plan.shape)}, expected {expected} (run `dvc repro`)")
     if plan.min() < 0 or plan.max() >= images:
         raise UserError(f"{path}: found indices from {plan.min()} to {plan.max()}, expected 0 to {images - 1}")
+
+
+def _head(loss: keras.losses.Loss, embedding_dim: int) -> keras.Model | None:
+    """The loss's head, made after the encoder, so that a head changes nothing of the weights that one begins with."""
+    return loss.head(embedding_dim) if hasattr(loss, "head") else None
 
 
 def _files_behind(paths: config.Paths) -> list[Path]:
@@ -125,9 +150,24 @@ def _files_behind(paths: config.Paths) -> list[Path]:
         for split in ("train", "validation")
         for kind in ("images", "labels")
     ]
-    code = [*Path(__file__).parent.glob("*.py"), Path(ranking.__file__)]
+    code = [*Path(__file__).parent.rglob("*.py"), Path(ranking.__file__)]
     lock = Path(__file__).parents[2] / "requirements.lock"
     return [*prepared, Path(paths.batches), *sorted(code), lock]
+
+
+def _save(learner: Learner, folder: Path) -> list[Path]:
+    """Write the encoder and, where the loss has one, its head; returns the path of the head's file, if there is one."""
+    head = folder / "head.keras"
+    head.unlink(missing_ok=True)  # of an earlier loss: it would judge embeddings that it does not know
+    with store.replacing(folder / "embedder.keras") as path:
+        learner.encoder.save(path)
+    if learner.head is None:
+        return []
+    # Probabilities, for whoever loads it knows nothing of this loss.
+    probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(learner.head.output)
+    with store.replacing(head) as path:
+        keras.Model(learner.head.inputs, probability, name="head").save(path)
+    return [head]
 
 
 def _log_to(run: tracking.Run) -> Any:

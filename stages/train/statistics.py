@@ -14,8 +14,8 @@ class TripletStatistics(keras.metrics.Metric):
 
     | name | meaning |
     |---|---|
-    | `step_loss` | the loss of this batch alone |
-    | `active` | share of anchors whose loss is above 0 |
+    | `step_loss` | the loss of this batch alone, as Keras reduces it |
+    | `active` | share of the loss's values (of anchors, pairs or triplets) that are above 0 |
     | `hard`, `semi_hard`, `easy` | shares of all triplets: d(a,n) ≤ d(a,p); beyond it but within the margin; farther |
     | `hardest_positive`, `hardest_negative` | mean over anchors of the distances d⁺ and d⁻ |
     | `norm` | mean length of the embeddings |
@@ -23,7 +23,7 @@ class TripletStatistics(keras.metrics.Metric):
     The kinds of triplets are those of FaceNet (arXiv 1503.03832, section 3.2).
 
     Args:
-        loss: gives the margin (0 where it has none), the distance and the values.
+        loss: gives the margin (0 where it has none) and the distance (L2 where it has none).
         stride: triplets are counted for every `stride`-th row of the batch as anchor.
     """
 
@@ -33,22 +33,28 @@ class TripletStatistics(keras.metrics.Metric):
         super().__init__(name="triplets")
         self.loss = loss
         self.stride = stride
-        self.latest = self.add_variable((len(self.figures),), initializer="zeros", name="latest")
+        self.of_loss = self.add_variable((2,), initializer="zeros", name="of_loss")
+        self.of_batch = self.add_variable((len(self.figures) - 2,), initializer="zeros", name="of_batch")
+
+    def update_loss(self, loss: Tensor, values: Tensor) -> None:
+        """Take the loss of a batch, a scalar, and the values of any shape that it was reduced from."""
+        active = ops.mean(ops.cast(values > 0, "float32"))
+        self.of_loss.assign(ops.stop_gradient(ops.stack([ops.cast(loss, "float32"), active])))
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Take the figures of a batch: labels int `[B]`, embeddings float `[B, D]`."""
+        """Take the other figures of a batch: labels int `[B]`, embeddings float `[B, D]`."""
         labels = label_vector(y_true)
         embeddings = ops.stop_gradient(ops.cast(y_pred, "float32"))
-        values = self.loss.call(labels, embeddings)
         hard, semi_hard, easy = self._kinds(labels, embeddings)
         positive, negative = hard_distances(labels, embeddings, self._metric)
         norms = ops.sqrt(ops.sum(ops.square(embeddings), axis=1))
-        figures = [ops.mean(values), ops.mean(ops.cast(values > 0, "float32")), hard, semi_hard, easy]
-        self.latest.assign(ops.stack([*figures, ops.mean(positive), ops.mean(negative), ops.mean(norms)]))
+        means = [ops.mean(positive), ops.mean(negative), ops.mean(norms)]
+        self.of_batch.assign(ops.stack([hard, semi_hard, easy, *means]))
 
     def result(self) -> dict[str, Any]:
         """The latest batch's figures by name."""
-        return {name: self.latest[i] for i, name in enumerate(self.figures)}
+        latest = ops.concatenate([self.of_loss, self.of_batch])
+        return {name: latest[i] for i, name in enumerate(self.figures)}
 
     @property
     def _metric(self) -> Any:

@@ -1,20 +1,22 @@
-"""What depends on the backend: threads, determinism, compilation. The only module here that names TensorFlow."""
+"""What depends on the backend and the machine: threads, determinism, precision. Only this module names TensorFlow."""
 
 import keras
 
 from stages.quiet import hidden_stderr
 
 
-def set_up(seed: int, threads: int) -> None:
-    """Make what follows in this process repeatable: seeds, deterministic operations, number of threads.
+def set_up(seed: int, threads: int, precision: str = "float32") -> None:
+    """Make what follows in this process repeatable: seeds, deterministic operations, number of threads, precision.
 
     To be called before the backend computes anything: TensorFlow fixes its threads then.
 
     Args:
         seed: of Python, NumPy and the backend.
         threads: how many compute; 0 lets the backend choose. Between numbers of threads sums differ in the last digits.
+        precision: Keras's policy for the layers that are made from now on, `float32` or `mixed_bfloat16`.
     """
     keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(precision)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

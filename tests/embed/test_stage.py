@@ -50,6 +50,65 @@ def test_embeds_every_split_in_order_and_untrained_is_what_training_began_from(c
         )
 
 
+def pair_model(of=keras.layers.Subtract, absolute=True, last=True, dim=3, hidden=False, sides=2):
+    """A head, changed in one way."""
+    inputs = [keras.Input((dim,), name=name) for name in ("left", "right", "third")[:sides]]
+    x = of()(inputs) if sides > 1 else inputs[0]
+    x = keras.ops.absolute(x) if absolute else x
+    x = keras.layers.Dense(dim)(x) if hidden else x
+    logits = keras.layers.Dense(1, use_bias=last != "no bias", bias_initializer="ones")(x)
+    return keras.Model(inputs, keras.layers.Activation("sigmoid")(logits) if last else logits)
+
+
+def saved_head(configured, model):
+    saved(configured, small_model())
+    model.save(Path(configured.paths.model) / "head.keras")
+    return Path(configured.paths.embeddings) / "head.npy"
+
+
+def test_weights_of_a_head_are_written_w_then_b(configured):
+    head = pair_model()
+    file = saved_head(configured, head)
+    run(configured)
+    kernel, bias = head.get_weights()
+    np.testing.assert_array_equal(store.load_array(file, np.float32, 1), [*kernel[:, 0], *bias])
+
+
+def test_weights_of_an_earlier_head_do_not_stay(configured):
+    saved(configured, small_model())
+    file = Path(configured.paths.embeddings) / "head.npy"
+    store.save_array(file, np.ones(4, np.float32))
+    run(configured)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"hidden": True},
+            r"found Dense of \[\[3, 3\], \[3\]\], Dense of .*, expected one Dense with bias, from 3 to 1",
+        ),
+        ({"last": "no bias"}, r"found Dense of \[\[3, 1\]\], expected one Dense with bias, from 3 to 1"),
+        ({"dim": 5}, r"found Dense of \[\[5, 1\], \[1\]\], expected one Dense with bias, from 3 to 1"),
+        (
+            {"of": keras.layers.Multiply},
+            r"found another function of left and right than sigmoid\(w·\|left - right\| \+ b\)",
+        ),
+        ({"absolute": False}, "found another function of left and right"),
+        ({"last": False}, "found another function of left and right"),
+        ({"sides": 1}, "found another function of left and right"),
+    ],
+)
+def test_refuses_a_head_that_evaluate_could_not_score_by(configured, changed, message):
+    file = saved_head(configured, pair_model(**changed))
+    with pytest.raises(UserError, match=message) as caught:
+        run(configured)
+    assert "head.keras: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not file.exists()
+
+
 def test_refuses_a_model_of_other_images(configured):
     saved(configured, small_model((4, 4, 1)))
     with pytest.raises(UserError, match=r"found a model of images \[4, 4, 1\], expected \[8, 8, 1\]"):

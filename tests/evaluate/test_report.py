@@ -66,6 +66,29 @@ def test_threshold_is_chosen_on_validation_alone(report, digit_splits, settings)
     assert other.threshold["test"]["balanced_accuracy"] < 0.6 < report.threshold["test"]["balanced_accuracy"]
 
 
+VERIFIED = ("verification_accuracy", "verification_accuracy_sd", "auc", "eer", "val_at_far_1e-3")
+
+
+def test_a_head_tells_the_trained_networks_pairs_apart_and_changes_nothing_else(report, digit_splits, settings):
+    dim = digit_splits["test"].trained.shape[1]
+    # It looks at one coordinate alone, so it does worse than the distance.
+    head = np.zeros(dim + 1, np.float32)
+    head[0], head[-1] = -1, 0.25
+    by_head = measure(digit_splits, settings, seed=0, head=head)
+    first = {name: replace(split, trained=split.trained[:, :1]) for name, split in digit_splits.items()}
+    alone = measure(first, settings, seed=0)
+    for split in ("test", "validation"):
+        for name, value in by_head.metrics[split]["trained"].items():
+            expected = alone if name in VERIFIED else report
+            assert value == pytest.approx(expected.metrics[split]["trained"][name], abs=1e-6), name
+        assert by_head.metrics[split]["trained"]["auc"] < report.metrics[split]["trained"]["auc"]
+        for system in ("raw", "untrained", "chance"):
+            assert by_head.metrics[split][system] == report.metrics[split][system]
+    assert (by_head.threshold["scored_by"], report.threshold["scored_by"]) == ("head", "distance")
+    assert by_head.threshold["threshold"] == pytest.approx(alone.threshold["threshold"] - 0.25)
+    assert by_head.threshold["test"] == alone.threshold["test"]
+
+
 def test_raw_distances_are_of_pixels_between_0_and_1(report):
     assert 0 < report.curves["raw"].thresholds[-1] <= 8  # the diagonal of a cube with 64 edges
 

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from stages import config
+from stages import config, store
+from stages.errors import UserError
 from stages.evaluate import figures, stage, verification
 from stages.evaluate.report import measure
 from stages.evaluate.table import headline, pictures, table
@@ -64,6 +65,26 @@ def test_stage_writes_and_logs_each_file(logged, paths):
     assert sorted(file.name for file in Path(paths.metrics).iterdir()) == ["evaluate.json", "threshold.json"]
     assert sorted(logged["artifacts"]) == [("metrics", "threshold.json"), *(("plots", name) for name in PLOTS)]
     assert logged["settings"]["evaluate.knn"] == 5
+
+
+def test_threshold_says_that_it_is_of_the_distance(logged, paths):
+    assert json.loads((Path(paths.metrics) / "threshold.json").read_text())["scored_by"] == "distance"
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (np.ones(4, np.float32), r"found 4 numbers, finite; expected 10 finite ones"),
+        (np.full(10, np.nan, np.float32), r"found 10 numbers, partly NaN or infinite; expected 10 finite ones"),
+        (np.ones(10), r"found float64 of shape \[10\], expected float32"),
+    ],
+)
+def test_a_head_of_other_embeddings_is_refused(head, message, digit_splits, settings, paths, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "load_split", lambda _, name: digit_splits[name])
+    store.save_array(tmp_path / "head.npy", head)
+    with pytest.raises(UserError, match=message) as caught:
+        stage.run(settings, paths.model_copy(update={"embeddings": str(tmp_path)}), seed=0)
+    assert str(caught.value).startswith(str(tmp_path / "head.npy"))
 
 
 def test_logged_metrics_are_those_of_the_file(logged, paths):
@@ -166,6 +187,19 @@ def test_table_command_names_the_pictures_and_imports_nothing_heavy(logged, path
     assert len(pictures(paths)) == 2
     for heavy in ("sklearn", "matplotlib", "pandas", "mlflow", "tensorflow", "scipy"):
         assert f" {heavy}\n" not in done.stderr
+
+
+def test_table_notes_that_the_head_told_the_pairs_apart(logged, paths, params):
+    source = Path(paths.metrics) / "threshold.json"
+    kept = source.read_text()
+    said = []
+    for scored_by in ("distance", "head"):
+        source.write_text(json.dumps({**json.loads(kept), "scored_by": scored_by}))
+        said.append(table_command(params).stdout.splitlines())
+    source.write_text(kept)
+    (added,) = [line for line in said[1] if line not in said[0]]
+    assert added == "trained network: verification, AUC, EER, VAL by its head; recall, MAP@R, k-NN by the distance."
+    assert [line for line in said[1] if line != added] == said[0]
 
 
 @pytest.mark.parametrize("content", ["{}", "[1]", '{"test": {"trained": {}}, "counts": {"test": {}}}'])

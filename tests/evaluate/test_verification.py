@@ -135,6 +135,23 @@ def test_distances_equal_norms_and_are_zero_for_copies(dtype, monkeypatch):
         assert (found[chosen.right == chosen.left + 10] == 0).all()
 
 
+def test_head_distances_equal_a_loop_in_float64(monkeypatch):
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(20, 7)).astype(np.float32)
+    head = rng.normal(size=8).astype(np.float32)
+    chosen = pairs.natural(np.zeros(20), 1000, seed=0)
+    expected = [
+        -sum(
+            float(w) * abs(float(a) - float(b)) for w, a, b in zip(head[:-1], embeddings[i], embeddings[j], strict=True)
+        )
+        - float(head[-1])
+        for i, j in zip(chosen.left, chosen.right, strict=True)
+    ]
+    for block in (verification.BLOCK, 50):
+        monkeypatch.setattr(verification, "BLOCK", block)
+        np.testing.assert_allclose(verification.head_distances(embeddings, chosen, head), expected, rtol=1e-12)
+
+
 def folded(distance, same, folds):
     n = len(distance)
     return np.array(distance, float), pairs.Pairs(np.arange(n), np.arange(n), np.array(same), np.array(folds), n)

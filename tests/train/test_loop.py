@@ -7,7 +7,7 @@ from stages.train.augmentation import RandomAffine
 from stages.train.checkpoint import Checkpoint
 from stages.train.learner import Learner
 from stages.train.loop import Images, collapse_warning, fit
-from stages.train.losses import TripletHardLoss
+from stages.train.losses import PairContrastiveLoss, SiameseLoss, TripletHardLoss, TripletLoss
 from stages.train.networks import compact
 from stages.train.statistics import TripletStatistics
 
@@ -23,12 +23,15 @@ def data():
     return Images(images[:40], labels[:40]), Images(images[40:], labels[40:]), plan % 40
 
 
-def learner(seed=0):
+LOSSES = [TripletHardLoss(margin=0.5), SiameseLoss()]
+NAMES = ["batch_hard", "siamese"]
+
+
+def learner(seed=0, loss=LOSSES[0]):
     strategy.set_up(seed, 2)
-    loss = TripletHardLoss(margin=0.5)
-    model = Learner(
-        compact((8, 8, 1), 4, (4, 4, 8)), RandomAffine(shift=1, rotation=10, seed=1), TripletStatistics(loss)
-    )
+    encoder = compact((8, 8, 1), 4, (4, 4, 8))
+    augmentation = RandomAffine(shift=1, rotation=10, seed=1)
+    model = Learner(encoder, augmentation, TripletStatistics(loss), loss.head(4))
     schedule = keras.optimizers.schedules.CosineDecay(0.01, 12)
     model.compile(optimizer=keras.optimizers.Adam(schedule), loss=loss)
     model.build((None, 8, 8, 1))
@@ -40,8 +43,9 @@ def train(model, data, checkpoint, log=lambda figures, step: None):
     return fit(model, training, validation, plan, STEPS_PER_EPOCH, checkpoint, log)
 
 
-def test_interrupted_training_goes_on_to_the_same_weights_and_history(data, tmp_path, capsys):
-    whole = learner()
+@pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
+def test_interrupted_training_goes_on_to_the_same_weights_and_history(data, tmp_path, capsys, loss):
+    whole = learner(loss=loss)
     unbroken = train(whole, data, Checkpoint(tmp_path / "whole" / "training.npz"))
 
     class Cut(Exception):
@@ -53,13 +57,14 @@ def test_interrupted_training_goes_on_to_the_same_weights_and_history(data, tmp_
 
     checkpoint = Checkpoint(tmp_path / "cut" / "training.npz")
     with pytest.raises(Cut):
-        train(learner(), data, checkpoint, cut_in_third_epoch)
-    resumed = learner(seed=5)  # weights and random numbers come from the checkpoint
+        train(learner(loss=loss), data, checkpoint, cut_in_third_epoch)
+    resumed = learner(seed=5, loss=loss)  # weights and random numbers come from the checkpoint
     progress = train(resumed, data, checkpoint)
 
     assert "going on after epoch 2" in capsys.readouterr().out
     assert progress == unbroken
     assert len(progress.history) == 4
+    assert (loss.head(4) is None) == (whole.head is None)
     for expected, found in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
 
@@ -74,20 +79,27 @@ def test_batches_come_in_the_order_of_the_plan(data, tmp_path, monkeypatch):
     np.testing.assert_array_equal(seen[-len(plan) :], training.labels[plan])
 
 
-def test_encoder_ends_with_the_weights_of_its_best_epoch(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
+def test_encoder_and_head_end_with_the_weights_of_their_best_epoch(data, tmp_path, monkeypatch, loss):
     scores = iter([0.5, 0.9, 0.9, 0.7])
     monkeypatch.setattr("stages.ranking.recall_at_k", lambda ranked, ks: {1: next(scores)})
     monkeypatch.setattr("stages.ranking.map_at_r", lambda ranked: 0.5)
     kept = []
-    model = learner()
+    model = learner(loss=loss)
     remember = keras.callbacks.Callback()
-    remember.on_epoch_end = lambda epoch, logs=None: kept.append(model.encoder.get_weights())
+    remember.on_epoch_end = lambda epoch, logs=None: kept.append(weights(model))
     monkeypatch.setattr("stages.train.loop._Keep", lambda *arguments: remember)
     progress = train(model, data, Checkpoint(tmp_path / "training.npz"))
     assert (progress.best_epoch, progress.best) == (2, [0.9, 0.5])
-    for expected, found in zip(kept[1], model.encoder.get_weights(), strict=True):
-        np.testing.assert_array_equal(found, expected)
-    assert any((a != b).any() for a, b in zip(kept[1], kept[3], strict=True))
+    for part, best, last in zip(weights(model), kept[1], kept[3], strict=True):
+        for expected, found in zip(best, part, strict=True):
+            np.testing.assert_array_equal(found, expected)
+        assert any((a != b).any() for a, b in zip(best, last, strict=True))
+
+
+def weights(model):
+    """Of the encoder, and of the head where there is one."""
+    return [part.get_weights() for part in (model.encoder, model.head) if part is not None]
 
 
 def test_steps_and_epochs_are_logged_once_each(data, tmp_path):
@@ -118,12 +130,28 @@ def test_checkpoint_of_other_settings_or_data_is_another_file(tmp_path):
     assert Checkpoint.of(tmp_path, {"margin": 0.5}, [file]) != first
 
 
-def test_collapse_is_told_and_progress_is_not():
-    start = {"loss": 0.6, "hardest_negative": 0.3, "norm": 1.0}
-    assert "collapses" in (
-        collapse_warning([start, start | {"loss": 0.5, "hardest_negative": 0.001}], TripletHardLoss(0.5)) or ""
-    )
-    assert collapse_warning([start, start | {"loss": 0.2, "hardest_negative": 0.001}], TripletHardLoss(0.5)) is None
-    assert collapse_warning([start, start], TripletHardLoss(0.5)) is None
-    soft = start | {"loss": 0.69, "hardest_negative": 0.001}
-    assert "collapses" in (collapse_warning([start, soft], TripletHardLoss(soft=True)) or "")
+START = {"loss": 0.6, "hardest_negative": 0.3, "norm": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("loss", "collapsed"),
+    [
+        (TripletHardLoss(0.5), 0.5),
+        (TripletHardLoss(soft=True), 0.69),
+        (TripletLoss(0.4), 0.4),
+        (PairContrastiveLoss(0.8), 0.32),
+        (PairContrastiveLoss(0.8, convention="hadsell"), 0.16),
+    ],
+)
+def test_collapse_is_told_and_progress_is_not(loss, collapsed):
+    warning = collapse_warning([START, START | {"loss": collapsed, "hardest_negative": 0.001}], loss)
+    assert warning is not None
+    assert "collapses" in warning
+    assert ("loss.soft=true" in warning) == (getattr(loss, "soft", None) is False)
+    assert collapse_warning([START, START | {"loss": collapsed / 2, "hardest_negative": 0.001}], loss) is None
+    assert collapse_warning([START, START | {"loss": collapsed}], loss) is None
+
+
+@pytest.mark.parametrize("loss", [TripletLoss(reduction="sum"), SiameseLoss(), keras.losses.MeanSquaredError()])
+def test_a_loss_that_says_nothing_of_a_collapse_is_not_warned_of(loss):
+    assert collapse_warning([START, START | {"loss": 1.0, "hardest_negative": 0.001}], loss) is None

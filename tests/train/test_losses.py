@@ -1,146 +1,495 @@
+"""Every loss against explicit loops in float64. `make test` runs this file once more with KERAS_BACKEND=jax."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from stages.train.losses import TripletHardLoss, angular_distance, pairwise_distance, triplet_hard_loss
+from stages.train import all_pairs, blockwise, losses
+from stages.train.losses import angular_distance, pairwise_distance
 from tests.train import oracle
+from tests.train.gradients import BACKEND, compiled
 
 METRICS = ("L2", "squared-L2", "angular")
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "L2": pairwise_distance,
+    "squared-L2": functools.partial(pairwise_distance, squared=True),
+    "angular": angular_distance,
+}
+on_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="of TensorFlow alone")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A loss with some settings, and the same as loops.
+
+    Attributes:
+        expected: from labels and embeddings.
+        group: rows that belong together: 2 in pairs, 3 in triplets.
+    """
+
+    name: str
+    loss: Any
+    expected: Callable[[np.ndarray, np.ndarray], float]
+    group: int = 1
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _cases() -> list[Case]:
+    cases = []
+    for metric in METRICS:
+        cases += [
+            Case(
+                f"hard {metric}",
+                losses.TripletHardLoss(0.7, distance_metric=metric),
+                lambda y, e, m=metric: float(np.mean(oracle.hard_values(y, e, 0.7, False, m))),
+            ),
+            Case(
+                f"hard soft {metric}",
+                losses.TripletHardLoss(soft=True, distance_metric=metric),
+                lambda y, e, m=metric: float(np.mean(oracle.hard_values(y, e, 0, True, m))),
+            ),
+            Case(
+                f"semi-hard {metric}",
+                losses.TripletSemiHardLoss(0.7, metric),
+                lambda y, e, m=metric: oracle.semi_hard_loss(y, e, 0.7, m),
+            ),
+            Case(
+                f"batch-all {metric}",
+                losses.TripletBatchAllLoss(0.7, distance_metric=metric),
+                lambda y, e, m=metric: oracle.batch_all_loss(y, e, 0.7, m),
+            ),
+            Case(
+                f"triplet {metric}",
+                losses.TripletLoss(0.7, distance_metric=metric),
+                lambda y, e, m=metric: float(np.mean(oracle.triplet_values(e, 0.7, False, m))),
+                group=3,
+            ),
+            Case(
+                f"contrastive {metric}",
+                losses.PairContrastiveLoss(1.7, distance_metric=metric),
+                lambda y, e, m=metric: float(np.mean(oracle.contrastive_values(y, e, 1.7, "addons", m))),
+                group=2,
+            ),
+        ]
+    return [
+        *cases,
+        Case(
+            "batch-all soft",
+            losses.TripletBatchAllLoss(soft=True),
+            lambda y, e: oracle.batch_all_loss(y, e, 0, "L2", soft=True),
+        ),
+        Case(
+            "batch-all over valid",
+            losses.TripletBatchAllLoss(0.7, average_over="valid"),
+            lambda y, e: oracle.batch_all_loss(y, e, 0.7, "L2", average_over="valid"),
+        ),
+        Case(
+            "triplet soft",
+            losses.TripletLoss(soft=True),
+            lambda y, e: float(np.mean(oracle.triplet_values(e, 0, True, "L2"))),
+            group=3,
+        ),
+        Case(
+            "triplet sum",
+            losses.TripletLoss(0.7, reduction="sum"),
+            lambda y, e: float(np.sum(oracle.triplet_values(e, 0.7, False, "L2"))),
+            group=3,
+        ),
+        Case(
+            "contrastive hadsell",
+            losses.PairContrastiveLoss(1.7, "hadsell"),
+            lambda y, e: float(np.mean(oracle.contrastive_values(y, e, 1.7, "hadsell", "L2"))),
+            group=2,
+        ),
+    ]
+
+
+CASES = _cases()
+MINED = [case for case in CASES if case.group == 1]
+of_each = pytest.mark.parametrize("case", CASES, ids=str)
+of_each_mined = pytest.mark.parametrize("case", MINED, ids=str)
+
+
+@functools.cache
+def of(loss: Any, xla: bool = False) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Value and gradient of a loss, compiled once for all tests."""
+    return compiled(loss, xla)
 
 
 @st.composite
-def batches(draw):
+def batches(draw, group=1):
     """Labels of all kinds (balanced or not, one class, singletons, one row) and embeddings with duplicates and ties."""
-    rows = draw(st.integers(1, 12))
-    labels = np.array(draw(st.lists(st.integers(0, 3), min_size=rows, max_size=rows)), np.int32)
-    dimensions = draw(st.integers(1, 4))
+    rows = draw(st.sampled_from([6, 12] if group > 1 else [1, 5, 12]))  # few shapes: JAX compiles for each
+    labels = np.array(draw(st.lists(st.sampled_from([0, 1, 7, 2**31 - 1]), min_size=rows, max_size=rows)), np.int32)
     # A coarse grid makes equal rows and equal distances common.
-    values = st.integers(-3, 3)
-    flat = draw(st.lists(values, min_size=rows * dimensions, max_size=rows * dimensions))
+    flat = draw(st.lists(st.integers(-3, 3), min_size=rows * 2, max_size=rows * 2))
     scale = draw(st.sampled_from([0.25, 1.0, 40.0]))
-    return labels, np.array(flat, np.float32).reshape(rows, dimensions) * np.float32(scale)
+    return labels, np.array(flat, np.float32).reshape(rows, 2) * np.float32(scale)
 
 
-def gradient(labels, embeddings, **arguments):
-    variable = tf.Variable(embeddings)
-    with tf.GradientTape() as tape:
-        loss = triplet_hard_loss(tf.constant(labels), variable, **arguments)
-    return np.asarray(tape.gradient(loss, variable))
+def random_batch(rows, dimensions=4, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(rows) % classes).astype(np.int32)
+    return labels, rng.normal(size=(rows, dimensions)).astype(np.float32)
 
 
-@settings(max_examples=120, deadline=None)
-@given(batches(), st.sampled_from(METRICS), st.booleans(), st.sampled_from([0.0, 0.3, 1.0]))
-def test_hard_equals_loop_over_triplets(batch, metric, soft, margin):
-    labels, embeddings = batch
-    expected = np.mean(oracle.hard_values(labels, embeddings, margin, soft, metric))
-    loss = triplet_hard_loss(labels, ops.convert_to_tensor(embeddings), margin, soft, metric)
-    assert float(loss) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+@of_each
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_loss_equals_loops_and_its_gradient_is_finite(case, data):
+    labels, embeddings = data.draw(batches(case.group))
+    value, gradient = of(case.loss)(labels, embeddings)
+    # Squares of numbers up to 170: their rounding, not that of the result, is what the distances carry.
+    assert value == pytest.approx(case.expected(labels, embeddings), rel=1e-5, abs=1e-5)
+    assert np.isfinite(gradient).all()
 
 
-@settings(max_examples=40, deadline=None)
-@given(batches(), st.sampled_from(METRICS), st.booleans())
-def test_hard_with_a_matrix_of_distances_equals_the_named_distance(batch, metric, soft):
-    labels, embeddings = batch
-    functions = {
-        "L2": pairwise_distance,
-        "squared-L2": lambda e: pairwise_distance(e, squared=True),
-        "angular": angular_distance,
-    }
-    expected = np.mean(oracle.hard_values(labels, embeddings, 0.5, soft, metric))
-    loss = triplet_hard_loss(labels, ops.convert_to_tensor(embeddings), 0.5, soft, functions[metric])
-    assert float(loss) == pytest.approx(expected, rel=1e-4, abs=2e-4 * max(1.0, float(np.abs(embeddings).max())))
+@of_each
+def test_gradient_equals_differences_of_the_loops(case):
+    labels, embeddings = random_batch(9 if case.group == 3 else 10, dimensions=3)
+    numeric = np.zeros(embeddings.shape)
+    for index in np.ndindex(*embeddings.shape):
+        ends = [embeddings.astype(np.float64) for _ in range(2)]
+        ends[0][index] += 1e-5
+        ends[1][index] -= 1e-5
+        up, down = (case.expected(labels, end) for end in ends)
+        numeric[index] = (up - down) / 2e-5
+    np.testing.assert_allclose(of(case.loss)(labels, embeddings)[1], numeric, rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
-@given(batches(), st.sampled_from(METRICS), st.booleans())
-def test_gradient_is_finite_always(batch, metric, soft):
-    labels, embeddings = batch
-    assert np.isfinite(gradient(labels, embeddings, soft=soft, distance_metric=metric)).all()
+@of_each_mined
+def test_blocks_make_no_difference(case, monkeypatch):
+    labels, embeddings = random_batch(23, classes=4)
+    whole = of(case.loss)(labels, embeddings)
+    monkeypatch.setattr(all_pairs, "_DISTANCES_AT_ONCE", 5 * 23)  # 5 anchors at once, the last block overlapping
+    monkeypatch.setattr(blockwise, "POSITIVES_AT_ONCE", 2)
+    in_blocks = compiled(case.loss)(labels, embeddings)
+    for one, other in zip(in_blocks, whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@of_each_mined
+def test_sample_weights_weigh_anchors_in_value_and_gradient(case):
+    labels, embeddings = random_batch(12)
+    weights = np.linspace(0.0, 3.0, 12, dtype=np.float32)
+    value, gradient = compiled(lambda y, e: case.loss(y, e, sample_weight=weights))(labels, embeddings)
+    parts = [compiled(lambda y, e, i=i: case.loss.call(y, e)[i])(labels, embeddings) for i in (0, 5, 11)]
+    each = ops.convert_to_numpy(case.loss.call(ops.convert_to_tensor(labels), ops.convert_to_tensor(embeddings)))
+    assert value == pytest.approx(np.mean(weights * each), rel=1e-5)
+    assert [part[0] for part in parts] == pytest.approx(each[[0, 5, 11]])
+    only = np.zeros(12, np.float32)
+    only[[0, 5, 11]] = 12 * weights[[0, 5, 11]]
+    _, gradient = compiled(lambda y, e: case.loss(y, e, sample_weight=only))(labels, embeddings)
+    summed = sum(weights[i] * part[1] for i, part in zip((0, 5, 11), parts, strict=True))
+    np.testing.assert_allclose(gradient, summed, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("soft", [False, True])
-def test_gradient_equals_differences(metric, soft):
+@pytest.mark.parametrize("name", ["TripletHardLoss", "TripletSemiHardLoss", "TripletBatchAllLoss"])
+def test_a_function_as_distance_equals_the_named_distance(name, metric):
+    labels, embeddings = random_batch(15)
+    make = getattr(losses, name)
+    named = of(make(distance_metric=metric))(labels, embeddings)
+    given_ = compiled(make(distance_metric=FUNCTIONS[metric]))(labels, embeddings)
+    for one, other in zip(given_, named, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["TripletSemiHardLoss", "TripletBatchAllLoss"])
+def test_a_distance_below_zero_is_a_distance_too(name):
+    labels, embeddings = random_batch(15)
+    loss = getattr(losses, name)
+    plain = of(loss())(labels, embeddings)
+    lowered = compiled(loss(distance_metric=lambda e: pairwise_distance(e) - 50.0))(labels, embeddings)
+    for one, other in zip(lowered, plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@of_each
+def test_equal_embeddings_have_gradient_zero(case):
+    labels = np.repeat(np.arange(2, dtype=np.int32), 6)
+    value, gradient = of(case.loss)(labels, np.full((12, 3), 0.7, np.float32))
+    np.testing.assert_allclose(gradient, 0, atol=1e-7)
+    if case.loss.collapsed is not None and case.group != 2:
+        assert value == pytest.approx(case.loss.collapsed)
+
+
+@pytest.mark.parametrize("convention", ["addons", "hadsell"])
+def test_the_contrastive_loss_of_a_point_is_what_it_says(convention):
+    loss = losses.PairContrastiveLoss(0.6, convention)
+    value, _ = of(loss)(np.array([0, 0, 0, 1], np.int32), np.ones((4, 2), np.float32))
+    assert value == pytest.approx(loss.collapsed)
+
+
+@of_each
+def test_small_distances_of_long_embeddings_are_not_lost(case):
+    # Two far groups, so that no shift helps: |a|² + |b|² - 2ab is 0 in float32 for every pair within a group.
     rng = np.random.default_rng(0)
-    labels, embeddings = np.arange(12) % 3, rng.normal(size=(12, 4))
-    numeric = np.zeros_like(embeddings)
-    for index in np.ndindex(*embeddings.shape):
-        shifted = [embeddings.copy(), embeddings.copy()]
-        shifted[0][index] += 1e-6
-        shifted[1][index] -= 1e-6
-        up, down = (np.mean(oracle.hard_values(labels, e, 0.7, soft, metric)) for e in shifted)
-        numeric[index] = (up - down) / 2e-6
-    analytic = gradient(labels, embeddings, margin=0.7, soft=soft, distance_metric=metric)
-    np.testing.assert_allclose(analytic, numeric, rtol=1e-5, atol=1e-7)
+    embeddings = rng.choice([-80.0, 80.0], size=(12, 1)) + 0.008 * rng.normal(size=(12, 3))
+    embeddings = embeddings.astype(np.float32)
+    labels = rng.integers(0, 3, 12).astype(np.int32)
+    assert of(case.loss)(labels, embeddings)[0] == pytest.approx(case.expected(labels, embeddings), rel=1e-5)
 
 
-@pytest.mark.parametrize("metric", [*METRICS, pairwise_distance, angular_distance])
-def test_equal_embeddings_have_gradient_zero(metric):
-    embeddings = np.full((6, 3), 0.7, np.float32)
-    np.testing.assert_array_equal(gradient([0, 0, 0, 1, 1, 1], embeddings, distance_metric=metric), 0)
+@pytest.mark.parametrize("length", [1e-20, 1e20])
+@pytest.mark.parametrize("metric", ["L2", "angular"])
+def test_lengths_whose_squares_no_float32_holds_are_computed_with(length, metric):
+    labels, embeddings = random_batch(12)
+    embeddings = embeddings * np.float32(length)
+    margin = 0.7 if metric == "angular" else 0.7 * length
+    cases = {
+        losses.TripletHardLoss(margin, distance_metric=metric): np.mean(
+            oracle.hard_values(labels, embeddings, margin, False, metric)
+        ),
+        losses.TripletSemiHardLoss(margin, metric): oracle.semi_hard_loss(labels, embeddings, margin, metric),
+        losses.TripletBatchAllLoss(margin, distance_metric=metric): oracle.batch_all_loss(
+            labels, embeddings, margin, metric
+        ),
+        losses.TripletLoss(margin, distance_metric=metric): np.mean(
+            oracle.triplet_values(embeddings, margin, False, metric)
+        ),
+    }
+    for loss, expected in cases.items():
+        value, gradient = compiled(loss)(labels, embeddings)
+        assert value == pytest.approx(expected, rel=1e-5)
+        assert np.isfinite(gradient).all()
+        assert np.any(gradient != 0)
 
 
-def test_small_distances_of_long_embeddings_are_not_lost():
-    # ‖a‖² + ‖b‖² − 2ab is 0 here in float32, for every pair.
-    embeddings = np.zeros((4, 2), np.float32)
-    embeddings[:, 0] = 80
-    embeddings[:, 1] = [0.0, 0.008, 0.02, 0.026]
-    expected = np.mean(oracle.hard_values(np.array([0, 0, 1, 1]), embeddings, 0.2, False, "L2"))
-    assert float(triplet_hard_loss([0, 0, 1, 1], ops.array(embeddings), 0.2)) == pytest.approx(expected, rel=1e-5)
+@of_each
+def test_nan_is_not_hidden(case):
+    labels, embeddings = random_batch(12)
+    embeddings[3, 1] = np.nan
+    assert np.isnan(of(case.loss)(labels, embeddings)[0])
 
 
 @pytest.mark.parametrize("shape", [(8,), (8, 1)])
-def test_large_labels_stay_apart_in_fit(shape):
-    # Equal in float32, to which Keras casts targets: one class, and a loss of 1.
+@pytest.mark.parametrize("name", ["TripletHardLoss", "TripletSemiHardLoss", "TripletBatchAllLoss"])
+def test_large_labels_stay_apart_in_fit(shape, name):
+    # Equal in float32, to which Keras casts targets: one class, and a loss that is not 0.
     labels = np.array([2**24, 2**24 + 1] * 4, np.int32).reshape(shape)
-    inputs = np.eye(2, dtype=np.float32)[np.array([0, 1] * 4)]
+    inputs = 2 * np.eye(2, dtype=np.float32)[np.array([0, 1] * 4)]
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, use_bias=False, kernel_initializer="identity")])
-    model.compile(loss=TripletHardLoss(margin=0.5), optimizer="sgd")
-    assert model.fit(inputs, labels, batch_size=8, verbose=0).history["loss"][0] == pytest.approx(0.0)
+    model.compile(loss=getattr(losses, name)(margin=0.5), optimizer="sgd")
+    assert model.fit(inputs, labels, batch_size=8, verbose=0).history["loss"][0] == pytest.approx(0.0, abs=1e-7)
 
 
-def test_one_class_has_the_known_value():
-    assert float(triplet_hard_loss([0, 0], ops.array([[0.0, 1.0], [1.0, 0.0]]))) == pytest.approx(1.0)
+@of_each
+def test_one_batch_is_fitted(case):
+    labels, inputs = random_batch(12)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.compile(loss=case.loss, optimizer=keras.optimizers.SGD(0.01))
+    loss = model.fit(inputs, labels, batch_size=12, epochs=2, shuffle=False, verbose=0).history["loss"]
+    assert loss[1] < loss[0]
+
+
+def test_the_siamese_loss_trains_encoder_and_head():
+    labels, inputs = random_batch(12)
+    loss = losses.SiameseLoss()
+    images = keras.Input((4,))
+    encoder = keras.layers.Dense(3)
+    embeddings = encoder(images)
+    head = loss.head(3)
+    model = keras.Model(images, head([embeddings[0::2], embeddings[1::2]]))
+    model.compile(loss=loss, optimizer=keras.optimizers.SGD(0.1))
+    before = [np.array(weight) for weight in (*encoder.get_weights(), *head.get_weights())]
+    history = model.fit(inputs, labels, batch_size=12, epochs=3, shuffle=False, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+    after = [*encoder.get_weights(), *head.get_weights()]
+    moved = [np.any(one != other) for one, other in zip(before, after, strict=True)]
+    assert moved == [True, False, True, True]  # the encoder's bias falls out of every difference
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_the_siamese_loss_is_the_cross_entropy_of_each_pair(shape):
+    labels = np.array([0, 0, 0, 1, 2, 2, 3, 2], np.int32)
+    logits = np.array([3.0, -0.5, -200.0, 100.0], np.float32)
+    values = losses.SiameseLoss().call(ops.convert_to_tensor(labels), ops.convert_to_tensor(logits.reshape(shape)))
+    np.testing.assert_allclose(ops.convert_to_numpy(values), oracle.siamese_values(labels, logits), rtol=1e-6)
+
+
+def test_the_head_is_the_logit_of_absolute_differences():
+    head = losses.siamese_head(3)
+    head.set_weights([np.array([[1.0], [-2.0], [0.5]]), np.array([0.25])])
+    left, right = np.array([[1.0, 2.0, 3.0]], np.float32), np.array([[2.0, 0.0, 3.0]], np.float32)
+    assert float(ops.convert_to_numpy(head([left, right]))[0, 0]) == pytest.approx(1 - 4 + 0 + 0.25)
+
+
+def test_one_class_has_the_known_values():
+    embeddings = ops.convert_to_tensor(np.array([[0.0, 1.0], [1.0, 0.0]], np.float32))
+    assert float(losses.triplet_hard_loss([0, 0], embeddings)) == pytest.approx(1.0)
+    assert float(losses.triplet_semihard_loss([0, 0], embeddings)) == pytest.approx(2.4142137)
+    assert float(losses.triplet_batch_all_loss([0, 0], embeddings)) == 0.0
 
 
 def test_soft_does_not_overflow():
     embeddings = np.array([[0.0], [500.0], [0.0]], np.float32)
-    # 500 − 0 at the first anchor (the literal formula gives inf), 500 − 500 at the second, 0 − 0 at the third.
+    # 500 - 0 at the first anchor (the literal formula gives inf), 500 - 500 at the second, 0 - 0 at the third.
     expected = (500 + np.log(2) + np.log(2)) / 3
-    assert float(triplet_hard_loss([0, 0, 1], ops.array(embeddings), soft=True)) == pytest.approx(expected, rel=1e-6)
+    assert of(losses.TripletHardLoss(soft=True))(np.array([0, 0, 1], np.int32), embeddings)[0] == pytest.approx(
+        expected
+    )
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
-def test_loss_has_the_data_type_of_the_embeddings(dtype):
-    embeddings = ops.cast(ops.array([[0.0], [1.0], [3.0]]), dtype)
-    loss = triplet_hard_loss([0, 0, 1], embeddings, margin=1.5)
+FUNCTIONS_OF_LOSSES: dict[str, Callable[[Any, Any], Any]] = {
+    "hard": lambda y, e: losses.triplet_hard_loss(y, e, 0.7),
+    "semi-hard": lambda y, e: losses.triplet_semihard_loss(y, e, 0.7),
+    "batch-all": lambda y, e: losses.triplet_batch_all_loss(y, e, 0.7),
+    "triplet": lambda y, e: losses.triplet_loss(e, 0.7),
+    "contrastive": lambda y, e: losses.pair_contrastive_loss(y, e, 1.7),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS_OF_LOSSES)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", pytest.param("float64", marks=on_tensorflow)])
+def test_functions_compute_in_float32_and_return_the_type_of_the_embeddings(name, dtype):
+    labels, embeddings = random_batch(12)
+    given_ = ops.cast(embeddings, dtype)
+    loss = FUNCTIONS_OF_LOSSES[name](labels, given_)
     assert keras.backend.standardize_dtype(loss.dtype) == dtype
-    assert float(loss) == pytest.approx(1 / 6, rel=4e-3)
+    exact = ops.convert_to_numpy(ops.cast(given_, "float64" if dtype == "float64" else "float32"))
+    expected = next(case for case in CASES if case.name == f"{name} L2").expected(labels, exact)
+    # Only the result is rounded: with the sums in float16 too, the error would be many times as large.
+    tolerance = {"float16": 2**-11, "bfloat16": 2**-8, "float64": 1e-12}[dtype]
+    assert float(ops.cast(loss, "float32" if dtype != "float64" else dtype)) == pytest.approx(expected, rel=tolerance)
 
 
-def test_loss_is_the_mean_of_one_value_an_anchor():
-    loss, labels, embeddings = TripletHardLoss(margin=1.5), ops.array([0, 0, 1]), ops.array([[0.0], [1.0], [3.0]])
-    np.testing.assert_allclose(loss.call(labels, embeddings), [0.0, 0.5, 0.0])
-    weights = ops.array([1.0, 4.0, 1.0])
-    assert float(loss(labels, embeddings, sample_weight=weights)) == pytest.approx(4 * 0.5 / 3)
+@of_each
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_classes_compute_in_float32(case, dtype):
+    labels, embeddings = random_batch(12)
+    given_ = ops.cast(embeddings, dtype)
+    loss = case.loss(labels, given_)
+    assert keras.backend.standardize_dtype(loss.dtype) == "float32"
+    expected = case.expected(labels, ops.convert_to_numpy(ops.cast(given_, "float32")))
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
-def test_loss_is_had_again_from_its_config():
-    loss = TripletHardLoss(0.3, soft=True, distance_metric="angular", name="mine")
-    again = TripletHardLoss.from_config(loss.get_config())
+@on_tensorflow
+@of_each
+def test_xla_makes_no_difference(case):
+    labels, embeddings = random_batch(12)
+    for one, other in zip(of(case.loss, xla=True)(labels, embeddings), of(case.loss)(labels, embeddings), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@on_tensorflow
+@of_each_mined
+def test_float64_embeddings_are_computed_with_in_float64(case):
+    labels, embeddings = random_batch(12)
+    embeddings = embeddings.astype(np.float64)
+    value, _ = compiled(lambda y, e: ops.mean(case.loss.call(y, e)))(labels, embeddings)
+    assert value == pytest.approx(case.expected(labels, embeddings), rel=1e-12)
+
+
+def test_labels_may_be_a_column():
+    labels, embeddings = random_batch(12)
+    for case in CASES:
+        one, other = (case.loss(ops.convert_to_tensor(y), embeddings) for y in (labels, labels[:, None]))
+        assert float(one) == float(other)
+
+
+@of_each
+def test_call_gives_one_value_a_row_pair_or_triplet_whose_mean_is_the_loss(case):
+    labels, embeddings = (ops.convert_to_tensor(array) for array in random_batch(12))
+    values = case.loss.call(labels, embeddings)
+    assert tuple(values.shape) == (12 // case.group,)
+    reduce = ops.sum if case.loss.reduction == "sum" else ops.mean
+    assert float(reduce(values)) == pytest.approx(float(case.loss(labels, embeddings)), rel=1e-6)
+
+
+ALL = [*(case.loss for case in CASES), losses.SiameseLoss(), losses.TripletHardLoss(distance_metric=pairwise_distance)]
+
+
+@pytest.mark.parametrize("loss", ALL, ids=[str(case) for case in CASES] + ["siamese", "function"])
+def test_a_serialised_loss_gives_the_same_value(loss):
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(again) is type(loss)
     assert again.get_config() == loss.get_config()
-    labels, embeddings = ops.array([0, 0, 1, 1]), ops.array([[1.0, 0.0], [0.5, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    labels, embeddings = random_batch(12)
+    if isinstance(loss, losses.SiameseLoss):
+        embeddings = embeddings[:6, :1]
     assert float(again(labels, embeddings)) == float(loss(labels, embeddings))
+
+
+def test_a_compiled_model_is_loaded_with_its_loss(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.compile(loss=losses.TripletSemiHardLoss(0.3, "angular"))
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").loss.get_config() == model.loss.get_config()
+
+
+def test_names_and_defaults_are_those_of_tensorflow_addons():
+    import inspect
+
+    def signature(function):
+        return {
+            name: parameter.default
+            for name, parameter in inspect.signature(function).parameters.items()
+            if parameter.default is not parameter.empty
+        }
+
+    hard = {"margin": 1.0, "soft": False, "distance_metric": "L2"}
+    assert signature(losses.triplet_hard_loss) == hard
+    assert signature(losses.TripletHardLoss) == {**hard, "name": None}
+    assert signature(losses.triplet_semihard_loss) == {"margin": 1.0, "distance_metric": "L2"}
+    assert signature(losses.TripletSemiHardLoss) == {"margin": 1.0, "distance_metric": "L2", "name": None}
+    assert list(signature(losses.ContrastiveLoss))[:3] == ["margin", "reduction", "name"]
+    assert signature(losses.contrastive_loss)["margin"] == 1.0
+    assert signature(pairwise_distance) == {"squared": False}
+
+
+def test_the_contrastive_loss_takes_distances_as_in_tensorflow_addons():
+    same, distances = np.array([1, 0, 0]), np.array([0.5, 0.25, 3.0], np.float32)
+    expected = np.array([0.25, 0.5625, 0.0])
+    np.testing.assert_allclose(ops.convert_to_numpy(losses.contrastive_loss(same, distances)), expected)
+    assert float(losses.ContrastiveLoss()(same[:, None], distances[:, None])) == pytest.approx(expected.mean())
+    halved = losses.contrastive_loss(1 - same, distances, convention="hadsell")
+    np.testing.assert_allclose(ops.convert_to_numpy(halved), expected / 2)
+
+
+def test_distances_are_rounded_once():
+    embeddings = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]], np.float32)
+    expected = [[0.0, 5.0, 5.0], [5.0, 0.0, 0.0], [5.0, 0.0, 0.0]]
+    np.testing.assert_allclose(ops.convert_to_numpy(pairwise_distance(embeddings)), expected, atol=1e-3)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(pairwise_distance(embeddings * np.float32(1e25))),
+        np.array(expected) * 1e25,
+        rtol=1e-6,
+        atol=1e22,
+    )
+    assert float(angular_distance(np.array([[0.0, 0.0], [0.0, 2.0]], np.float32))[0, 1]) == 1.0
 
 
 def test_refuses_what_it_cannot_mean():
     with pytest.raises(ValueError, match=r"\[B\] or \[B, 1\].*Received: shape=\[2, 3\]"):
-        triplet_hard_loss(np.zeros((2, 3), np.int32), ops.zeros((2, 3)))
-    with pytest.raises(ValueError, match="L2, squared-L2, angular or a function. Received: 'l3'"):
-        TripletHardLoss(distance_metric="l3")
-    with pytest.raises(ValueError, match="margin must not be negative. Received: -1"):
-        TripletHardLoss(margin=-1)
+        losses.triplet_hard_loss(np.zeros((2, 3), np.int32), ops.zeros((2, 3)))
+    for make in (losses.TripletHardLoss, losses.TripletSemiHardLoss, losses.TripletBatchAllLoss):
+        with pytest.raises(ValueError, match="L2, squared-L2, angular or a function. Received: 'l3'"):
+            make(distance_metric="l3")
+    for make in (losses.TripletLoss, losses.PairContrastiveLoss):
+        with pytest.raises(ValueError, match="one of L2, squared-L2, angular. Received: 'l3'"):
+            make(distance_metric="l3")
+    for case in CASES:
+        with pytest.raises(ValueError, match="margin must not be negative. Received: -1"):
+            type(case.loss)(margin=-1)
+    with pytest.raises(ValueError, match="one of positive, valid. Received: 'all'"):
+        losses.TripletBatchAllLoss(average_over="all")
+    with pytest.raises(ValueError, match="one of addons, hadsell. Received: 'half'"):
+        losses.ContrastiveLoss(convention="half")
+    with pytest.raises(ValueError, match="mean or sum. Received: 'max'"):
+        losses.triplet_loss(ops.zeros((3, 2)), reduction="max")
+    with pytest.raises(ValueError, match=r"anchor, positive, negative, …, a multiple of 3. Received: 4 rows"):
+        losses.triplet_loss(ops.zeros((4, 2)))
+    with pytest.raises(ValueError, match=r"left, right, …, a multiple of 2. Received: 3 rows"):
+        losses.pair_contrastive_loss(ops.zeros(3, "int32"), ops.zeros((3, 2)))

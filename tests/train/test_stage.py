@@ -57,6 +57,47 @@ def test_refuses_what_does_not_go_together_before_a_run_is_opened(tmp_path, over
     assert not Path(configured.paths.model).exists()
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["batches=pairs"], "loss: TripletHardLoss cannot work with batches.layout 'pairs', expected pk or shuffled: "
+                            "add batches=pk"),
+        (["loss=contrastive"], "loss: PairContrastiveLoss cannot work with batches.layout 'pk', expected pairs: "
+                               "add batches=pairs"),
+        (["loss=triplet", "batches=pairs"], "loss: TripletLoss cannot work with batches.layout 'pairs', expected "
+                                            "triplets: add batches=triplets"),
+        (["loss=contrastive", "batches=pairs", "loss._target_=stages.train.losses.ContrastiveLoss",
+          "~loss.distance_metric"],
+         "loss: ContrastiveLoss takes distances, a network gives embeddings; PairContrastiveLoss is meant: add "
+         "loss=contrastive and batches=pairs"),
+    ],
+)  # fmt: skip
+def test_refuses_a_layout_that_the_loss_would_misread_before_anything_is_read(tmp_path, overrides, message):
+    configured = settings(tmp_path, "network._target_=no.such.network", *overrides)
+    with pytest.raises(UserError) as caught:
+        train(configured, tmp_path)
+    assert str(caught.value) == message
+
+
+def test_a_loss_of_keras_trains_on_any_layout_and_leaves_no_head(tmp_path):
+    target = "loss._target_=keras.losses.SparseCategoricalCrossentropy"
+    configured = settings(
+        tmp_path, "batches=shuffled", "batches.batch_size=9", target, "network.embedding_dim=4",
+        *(f"~loss.{name}" for name in ("margin", "soft", "distance_metric")), "+loss.from_logits=true",
+    )  # fmt: skip
+    write_prepared(configured)
+    train(configured, tmp_path)
+    model = Path(configured.paths.model)
+    assert sorted(path.name for path in model.iterdir()) == ["embedder.keras", "history.csv", "run.json"]
+
+
+def test_a_change_of_any_file_of_the_train_package_makes_another_checkpoint(tmp_path):
+    package = Path(stage.__file__).parent
+    expected = {path.relative_to(package) for path in package.rglob("*.py")}
+    assert Path("losses/siamese.py") in expected
+    assert {package / path for path in expected} <= set(stage._files_behind(settings(tmp_path).paths))
+
+
 @pytest.mark.parametrize("index", [-1, 40])
 def test_refuses_a_plan_that_points_outside_the_images(tmp_path, index):
     configured = settings(tmp_path)

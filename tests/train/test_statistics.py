@@ -4,14 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from stages.train.losses import TripletHardLoss
+from stages.train.losses import TripletHardLoss, TripletLoss
 from stages.train.statistics import TripletStatistics
 from tests.train import oracle
 
 
 def figures(labels, embeddings, loss, stride=1):
     statistics = TripletStatistics(loss, stride)
-    statistics.update_state(ops.array(labels), ops.array(embeddings))
+    labels, embeddings = ops.array(labels), ops.array(embeddings)
+    statistics.update_loss(loss(labels, embeddings), loss.call(labels, embeddings))
+    statistics.update_state(labels, embeddings)
     return {name: float(value) for name, value in statistics.result().items()}
 
 
@@ -52,6 +54,13 @@ def test_figures_are_those_of_the_latest_batch_alone():
     for scale in (1.0, 3.0):
         statistics.update_state(labels, scale * ops.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]]))
     assert float(statistics.result()["norm"]) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("reduction", "expected"), [("mean", 0.75), ("sum", 1.5)])
+def test_loss_is_as_it_was_reduced_and_active_a_share_of_its_values(reduction, expected):
+    embeddings = np.array([[0.0], [2.0], [1.5], [0.0], [1.0], [9.0]], np.float32)
+    found = figures(np.array([0, 0, 1, 0, 0, 1]), embeddings, TripletLoss(reduction=reduction))
+    assert (found["step_loss"], found["active"]) == (expected, 0.5)
 
 
 def test_soft_loss_knows_no_semi_hard_triplets():

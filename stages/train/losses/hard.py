@@ -1,24 +1,14 @@
-"""Triplet losses under the names, arguments and defaults of TensorFlow Addons, for `model.compile(loss=…)`.
+"""Batch-hard: of each anchor the farthest positive and the nearest negative."""
 
-The class label of an image is its target; a loss forms the triplets itself from the embeddings of the batch.
-"""
-
+import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from stages.train.distances import (
-    DistanceMetric,
-    Tensor,
-    angular_distance,
-    check_metric,
-    distance_between,
-    pairwise_distance,
-)
+from stages.train.distances import PACKAGE, DistanceMetric, Tensor, at_least_float32, check_metric, distance_between
+from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, hinge, label_vector
 from stages.train.mining import hardest
-
-__all__ = ["TripletHardLoss", "angular_distance", "hard_distances", "pairwise_distance", "triplet_hard_loss"]
 
 
 def triplet_hard_loss(
@@ -51,7 +41,7 @@ def triplet_hard_loss(
     >>> float(triplet_hard_loss(ops.array([0, 0, 1]), embeddings, margin=1.5))  # (0 + 0.5 + 0) / 3
     0.1666666716337204
     """
-    values = _hard_values(label_vector(y_true), y_pred, margin, soft, distance_metric)
+    values = _values(label_vector(y_true), y_pred, margin, soft, distance_metric)
     return ops.cast(ops.mean(values), y_pred.dtype)
 
 
@@ -59,45 +49,12 @@ def hard_distances(labels: Tensor, embeddings: Tensor, distance_metric: Distance
     """Distances d⁺ and d⁻, each `[B]`, of every anchor to its hardest positive and negative, with gradient."""
     if callable(distance_metric):
         return _hard_distances_of_matrix(labels, distance_metric(embeddings))
-    positive, negative = hardest(labels, embeddings, distance_metric)
-    return (
-        distance_between(embeddings, ops.take(embeddings, positive, axis=0), distance_metric),
-        distance_between(embeddings, ops.take(embeddings, negative, axis=0), distance_metric),
-    )
+    chosen = ops.take(embeddings, hardest(labels, embeddings, distance_metric), axis=0)
+    distances = distance_between(embeddings[None, :, :], chosen, distance_metric)
+    return distances[0], distances[1]
 
 
-def label_vector(y_true: Tensor) -> Tensor:
-    """Labels as `[B]`, from `[B]` or `[B, 1]`.
-
-    Raises:
-        ValueError: another shape.
-    """
-    labels = ops.convert_to_tensor(y_true)
-    shape = tuple(labels.shape)
-    if len(shape) == 2 and shape[1] == 1:
-        return ops.squeeze(labels, axis=1)
-    if len(shape) != 1:
-        raise ValueError(f"y_true must be class labels of shape [B] or [B, 1]. Received: shape={list(shape)}")
-    return labels
-
-
-class EmbeddingLoss(keras.losses.Loss):
-    """A Keras loss of class labels and embeddings: one value an anchor, whose mean is the loss.
-
-    Keras casts targets to the loss's data type, in which large labels become equal (16,777,216 and 16,777,217 in
-    float32). Here labels stay as they are.
-    """
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(name=name, dtype="float32")
-        self._reduced = _Values(reduction=self.reduction, dtype=self.dtype)
-
-    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        with keras.name_scope(self.name):
-            values = self.call(y_true, ops.convert_to_tensor(y_pred))
-            return self._reduced(values, values, sample_weight)
-
-
+@keras.saving.register_keras_serializable(PACKAGE)
 class TripletHardLoss(EmbeddingLoss):
     """Batch-hard triplet loss: see `triplet_hard_loss`.
 
@@ -123,15 +80,18 @@ class TripletHardLoss(EmbeddingLoss):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        if margin < 0:
-            raise ValueError(f"margin must not be negative. Received: {margin}")
-        self.margin = margin
+        self.margin = check_margin(margin)
         self.soft = soft
         self.distance_metric = check_metric(distance_metric)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each anchor, float `[B]`."""
-        return _hard_values(label_vector(y_true), y_pred, self.margin, self.soft, self.distance_metric)
+        return _values(label_vector(y_true), y_pred, self.margin, self.soft, self.distance_metric)
+
+    @property
+    def collapsed(self) -> float:
+        """The margin, or log 2 if soft: all distances are 0."""
+        return math.log(2) if self.soft else self.margin
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -143,22 +103,9 @@ class TripletHardLoss(EmbeddingLoss):
         }
 
 
-class _Values(keras.losses.Loss):
-    """Keras's own reduction, weights and scaling, of values that are losses already."""
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return y_pred
-
-
-def _hard_values(
-    labels: Tensor, embeddings: Tensor, margin: float, soft: bool, distance_metric: DistanceMetric
-) -> Tensor:
-    check_metric(distance_metric)
-    if not str(embeddings.dtype).endswith("float64"):
-        embeddings = ops.cast(embeddings, "float32")
-    positive, negative = hard_distances(labels, embeddings, distance_metric)
-    difference = positive - negative
-    return ops.softplus(difference) if soft else ops.relu(difference + margin)
+def _values(labels: Tensor, embeddings: Tensor, margin: float, soft: bool, distance_metric: DistanceMetric) -> Tensor:
+    positive, negative = hard_distances(labels, at_least_float32(embeddings), check_metric(distance_metric))
+    return hinge(positive - negative, margin, soft)
 
 
 def _hard_distances_of_matrix(labels: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,75 @@
+"""What the train stage made, read and checked: the encoder, and the head where the loss had one."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from stages.errors import UserError
+
+_ROUNDING = 1e-4
+"""Of a probability that the head computes in float32."""
+
+
+def load_encoder(path: Path, shape: tuple[int, ...]) -> keras.Model:
+    """The model in `path`, which takes images of this shape.
+
+    Raises:
+        UserError: no such file, not a Keras model without code in it, or one of other images.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected the output of the train stage (run `dvc repro`)")
+    model = _load(path)
+    if tuple(model.input_shape[1:]) != tuple(shape):
+        raise UserError(f"{path}: found a model of images {list(model.input_shape[1:])}, expected {list(shape)}")
+    return model
+
+
+def head_weights(path: Path, embedding_dim: int) -> np.ndarray | None:
+    """The head as plain numbers, which need no TensorFlow: w, then b, of `sigmoid(w·|left - right| + b)`.
+
+    Args:
+        path: the head's file.
+        embedding_dim: D of the encoder.
+
+    Returns:
+        float32 `[D + 1]`; None where there is no such file.
+
+    Raises:
+        UserError: not a Keras model without code in it, or one that computes anything else.
+    """
+    if not path.is_file():
+        return None
+    model = _load(path)
+    weighted = [layer for layer in getattr(model, "layers", []) if layer.weights]
+    shapes = [tuple(weight.shape) for layer in weighted for weight in layer.weights]
+    is_dense = len(weighted) == 1 and isinstance(weighted[0], keras.layers.Dense)
+    if not is_dense or shapes != [(embedding_dim, 1), (1,)]:
+        found = ", ".join(f"{type(layer).__name__} of {[list(w.shape) for w in layer.weights]}" for layer in weighted)
+        raise UserError(
+            f"{path}: found {found or 'no weights'}, expected one Dense with bias, from {embedding_dim} to 1"
+        )
+    kernel, bias = (np.asarray(weight, np.float32) for weight in weighted[0].weights)
+    weights = np.append(kernel[:, 0], bias)
+    if not _computes(model, weights):
+        raise UserError(f"{path}: found another function of left and right than sigmoid(w·|left - right| + b)")
+    return weights
+
+
+def _load(path: Path) -> keras.Model:
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise UserError(f"{path}: not readable as a Keras model ({' '.join(str(error).split())})") from None
+
+
+def _computes(model: keras.Model, weights: np.ndarray) -> bool:
+    """Whether the model gives what the weights alone do, on embeddings near to each other and far apart."""
+    rng = np.random.default_rng(0)
+    left, right = (rng.normal(size=(60, len(weights) - 1)).astype(np.float32) for _ in range(2))
+    right = left + (right - left) * np.repeat(np.array([0.01, 0.1, 1.0], np.float32), 20)[:, None]
+    if len(model.inputs) != 2 or tuple(model.output_shape) != (None, 1):
+        return False
+    logits = np.abs(left - right).astype(np.float64) @ weights[:-1] + weights[-1]
+    # tanh, for it does not overflow.
+    return np.allclose(model.predict_on_batch([left, right])[:, 0], 0.5 + 0.5 * np.tanh(logits / 2), atol=_ROUNDING)
