@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from stages.train.distances import Tensor, is_float64, unit_of
+from stages.train.distances import Tensor, is_float64, slopes_in_differences, unit_of
 
 _DISTANCES_AT_ONCE = 2**19  # small enough for the processor's caches, large enough to be worth the calls
 _COORDINATES_AT_ONCE = 2**24  # of differences between rows, where those are summed
@@ -62,7 +62,7 @@ class AllPairs:
         wide = ops.cast(rows, "float64") if self._is_wide else rows
         # Distances do not change when all rows are moved.
         self._centred = wide - ops.mean(wide, axis=0, keepdims=True)
-        unit, inverse = unit_of(self._centred)
+        unit, inverse = _plain_unit_of(self._centred) if exact else unit_of(self._centred)
         self._unit, self._inverse = ops.cast(unit, rows.dtype), ops.cast(inverse, rows.dtype)
         if self._by_product:
             self._prepare_product(inverse * self._centred)
@@ -72,7 +72,7 @@ class AllPairs:
         squares = self.squares(block)
         if self._metric == "L2":
             return self._unit * ops.sqrt(squares)
-        return (0.5 if self._metric == "angular" else ops.square(self._unit)) * squares
+        return ops.square(self._unit) * (0.5 * squares if self._metric == "angular" else squares)
 
     def squares(self, block: Block) -> Tensor:
         """What is ordered as the distances are, not negative, `[R, B]`: their squares in a unit of this batch."""
@@ -88,11 +88,7 @@ class AllPairs:
 
     def gradient(self, block: Block, distances: Tensor, slopes: Tensor) -> Tensor:
         """The gradient `[B, D]` in the rows of a value that has these slopes in these `distances`, both `[R, B]`."""
-        weights = slopes
-        if self._metric == "L2":
-            weights = ops.divide_no_nan(slopes, distances)
-        elif self._metric == "squared-L2":
-            weights = 2.0 * slopes
+        weights = slopes_in_differences(slopes, distances, self._metric)
         if self._by_product:
             return ops.cast(self._weighted_by_product(block, ops.cast(weights, self._centred.dtype)), slopes.dtype)
         weighted = weights[:, :, None] * self._differences(block)
@@ -137,8 +133,8 @@ class AllPairs:
         self._right = ops.transpose(ops.concatenate([rows, ones, lengths], axis=1))
 
     def _missing(self) -> Tensor:
-        """1 for each row of zeros, `[B]`: the cosine to it is 0, as if the square to it were 2."""
-        return ops.cast(ops.all(self._rows == 0.0, axis=1), self._rows.dtype)
+        """What each row of zeros adds to a square, `[B]`: the cosine to it is 0, as if the square were 2."""
+        return ops.square(self._inverse) * ops.cast(ops.all(self._rows == 0.0, axis=1), self._rows.dtype)
 
     def _differences(self, block: Block) -> Tensor:
         return block.rows(self._rows)[:, None, :] - self._rows[None, :, :]
@@ -153,3 +149,10 @@ class AllPairs:
         own = ops.sum(weights, axis=1, keepdims=True) * left - ops.matmul(weights, rows)
         others = ops.sum(weights, axis=0)[:, None] * rows - ops.matmul(ops.transpose(weights), left)
         return others + block.placed(own)
+
+
+def _plain_unit_of(values: Tensor) -> tuple[Tensor, Tensor]:
+    """As `unit_of`, but 1 where that does: numbers that are exact stay so, and equal distances equal."""
+    largest, _ = unit_of(values)
+    unit = ops.where(largest > 0.0, largest / ops.clip(largest, 1e-12, 1e12), 1.0)
+    return unit, 1.0 / unit

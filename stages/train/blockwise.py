@@ -87,6 +87,13 @@ def over_positive_pairs(
     return result[:, 0], ops.stop_gradient(result[:, 1])
 
 
+def averaged(sums: Tensor, counts: Tensor) -> Tensor:
+    """Values `[B]` whose mean is the sum of `sums` over that of `counts`; 0 where there is nothing to count."""
+    mean = ops.mean(counts)
+    # Not `divide_no_nan`: the sum may be NaN where nothing is counted.
+    return sums / ops.where(mean > 0.0, mean, 1.0)
+
+
 def picked(matrix: Tensor, columns: Tensor) -> Tensor:
     """Of each row of `[R, B]` the values in columns int32 `[R, C]`."""
     return ops.take(ops.reshape(matrix, (-1,)), _places(columns, matrix), axis=0)

@@ -15,20 +15,21 @@ def hardest(labels: Tensor, embeddings: Tensor, metric: str) -> Tensor:
         metric: a name of `distances.NAMES`.
 
     Returns:
-        Int32 `[2, B]`, rows of the batch: positives, then negatives. Where an anchor has no positive, its own; where it has no negative, the
-        farthest row's.
+        Int32 `[2, B]`, rows of the batch: positives, then negatives. Where an anchor has no positive, its own; where it
+        has no negative, the farthest row.
     """
     rows = ops.stop_gradient(embeddings)
     pairs = AllPairs(normalize(rows) if metric == "angular" else rows, metric, exact=False)
+    is_one_class = ops.all(labels == labels[0])
 
     def of_block(block: Block) -> list[Tensor]:
-        squares, own = pairs.squares(block), block.rows(labels)
-        same = own[:, None] == labels[None, :]
+        squares = pairs.squares(block)
+        same = block.rows(labels)[:, None] == labels[None, :]
         # An anchor without other positives is its own farthest one.
         positive = largest(ops.where(same, squares, -1.0))
         negative = smallest(ops.where(same, float("inf"), squares))
-        # If all rows are of one class, the farthest of them is the farthest positive.
-        negative = ops.where(ops.take(labels, negative, axis=0) == own, positive, negative)
+        # Without negatives the farthest row is the farthest positive.
+        negative = ops.where(is_one_class, positive, negative)
         return [block.placed(block.once(ops.stack([positive, negative], axis=1)))]
 
     return ops.transpose(pairs.over_blocks(of_block)[0])

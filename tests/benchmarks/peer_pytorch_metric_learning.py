@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import torch  # type: ignore[import-not-found]
-from pytorch_metric_learning import distances, losses, miners  # type: ignore[import-not-found]
+import torch
+from pytorch_metric_learning import distances, losses, miners
 
 THREADS = 2
 SECONDS = 1.5  # of repetitions for each case

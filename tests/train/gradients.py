@@ -20,7 +20,7 @@ def compiled(function: Callable[[Any, Any], Any], xla: bool = False) -> Callable
         return lambda labels, embeddings: _arrays(*_torch(function, labels, embeddings))
     import tensorflow as tf
 
-    @tf.function(jit_compile=xla, reduce_retracing=True)
+    @tf.function(jit_compile=xla, reduce_retracing=True, autograph=False)
     def value_and_gradient(labels: Any, embeddings: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             tape.watch(embeddings)

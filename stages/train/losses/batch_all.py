@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from stages.train.blockwise import Part, Positives, Rule, over_positive_pairs, spread
+from stages.train.blockwise import Part, Positives, Rule, averaged, over_positive_pairs, spread
 from stages.train.distances import PACKAGE, DistanceMetric, Tensor, at_least_float32, check_metric
 from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, hinge, label_vector
 
@@ -26,6 +26,7 @@ def triplet_batch_all_loss(
 
     `max(0, d(a,p) - d(a,n) + margin)` of every anchor a, positive p and negative n of the batch; with `soft`,
     `log(1 + exp(d(a,p) - d(a,n)))`. The mean over those above 0 (the paper's `BA≠0`), or over all; 0 without triplets.
+    A soft loss is always above 0.
 
     Args:
         y_true: int `[B]` or `[B, 1]`, class labels.
@@ -107,8 +108,7 @@ def _values(
     labels: Tensor, embeddings: Tensor, margin: float, soft: bool, metric: DistanceMetric, average_over: str
 ) -> Tensor:
     rule = _rule(margin, soft, average_over)
-    sums, counts = over_positive_pairs(labels, at_least_float32(embeddings), check_metric(metric), rule)
-    return ops.divide_no_nan(sums, ops.mean(counts))
+    return averaged(*over_positive_pairs(labels, at_least_float32(embeddings), check_metric(metric), rule))
 
 
 def _rule(margin: float, soft: bool, average_over: str) -> Rule:
@@ -119,7 +119,8 @@ def _rule(margin: float, soft: bool, average_over: str) -> Rule:
         differences = near[:, :, None] - far[:, None, :]
         values = hinge(differences, margin, soft)
         slopes = ops.sigmoid(differences) if soft else ops.cast(values > 0.0, distances.dtype)
-        if average_over == "valid":
+        # A soft loss is above 0 by definition, if not always in float32.
+        if soft or average_over == "valid":
             of_anchor = ops.sum(ops.cast(negatives, distances.dtype), axis=1)
             counts = of_anchor * ops.sum(ops.cast(positives.there, distances.dtype), axis=1)
         else:

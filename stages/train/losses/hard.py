@@ -6,7 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from stages.train.distances import PACKAGE, DistanceMetric, Tensor, at_least_float32, check_metric, distance_between
+from stages.train.distances import (
+    PACKAGE,
+    DistanceMetric,
+    Tensor,
+    at_least_float32,
+    check_metric,
+    distances_to_chosen,
+)
 from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, hinge, label_vector
 from stages.train.mining import hardest
 
@@ -49,8 +56,7 @@ def hard_distances(labels: Tensor, embeddings: Tensor, distance_metric: Distance
     """Distances d⁺ and d⁻, each `[B]`, of every anchor to its hardest positive and negative, with gradient."""
     if callable(distance_metric):
         return _hard_distances_of_matrix(labels, distance_metric(embeddings))
-    chosen = ops.take(embeddings, hardest(labels, embeddings, distance_metric), axis=0)
-    distances = distance_between(embeddings[None, :, :], chosen, distance_metric)
+    distances = distances_to_chosen(embeddings, hardest(labels, embeddings, distance_metric), distance_metric)
     return distances[0], distances[1]
 
 

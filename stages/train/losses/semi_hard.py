@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from stages.train.blockwise import Part, Positives, Rule, over_positive_pairs, picked, spread
+from stages.train.blockwise import Part, Positives, Rule, averaged, over_positive_pairs, picked, spread
 from stages.train.distances import PACKAGE, DistanceMetric, Tensor, at_least_float32, check_metric
 from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, hinge, label_vector
 from stages.train.mining import largest, smallest
@@ -77,8 +77,7 @@ class TripletSemiHardLoss(EmbeddingLoss):
 
 
 def _values(labels: Tensor, embeddings: Tensor, margin: float, metric: DistanceMetric) -> Tensor:
-    sums, counts = over_positive_pairs(labels, at_least_float32(embeddings), check_metric(metric), _rule(margin))
-    return ops.divide_no_nan(sums, ops.mean(counts))
+    return averaged(*over_positive_pairs(labels, at_least_float32(embeddings), check_metric(metric), _rule(margin)))
 
 
 def _rule(margin: float) -> Rule:
