@@ -96,6 +96,7 @@ def _cases() -> list[Case]:
 
 CASES = _cases()
 MINED = [case for case in CASES if case.group == 1]
+ONE_OF_EACH = list({type(case.loss): case for case in reversed(CASES)}.values())
 of_each = pytest.mark.parametrize("case", CASES, ids=str)
 of_each_mined = pytest.mark.parametrize("case", MINED, ids=str)
 
@@ -114,14 +115,16 @@ def batches(draw, case):
     scale = np.float32(draw(st.sampled_from([0.25, 1.0, 40.0])))
     if "angular" in case.name:
         # On a grid equal angles differ in the last digit, in the loops too. Here only equal directions are ties.
-        directions = np.random.default_rng(draw(st.integers(0, 99))).normal(size=(5, 2))
+        directions = np.random.default_rng(draw(st.integers(0, 99))).normal(size=(5, 4))
         directions[0] = 0
         chosen = draw(st.lists(st.integers(0, 4), min_size=rows, max_size=rows))
         lengths = draw(st.lists(st.sampled_from([0.5, 1.0, 4.0]), min_size=rows, max_size=rows))
         return labels, (scale * directions.astype(np.float32)[chosen] * np.array(lengths, np.float32)[:, None])
     # A coarse grid makes equal rows and equal distances common.
     flat = draw(st.lists(st.integers(-3, 3), min_size=rows * 2, max_size=rows * 2))
-    return labels, scale * np.array(flat, np.float32).reshape(rows, 2)
+    embeddings = np.zeros((rows, 4), np.float32)
+    embeddings[:, :2] = scale * np.array(flat, np.float32).reshape(rows, 2)
+    return labels, embeddings
 
 
 def random_batch(rows, dimensions=4, classes=3, seed=0):
@@ -150,15 +153,19 @@ def test_loss_equals_loops_and_its_gradient_is_finite(case, data):
 
 @of_each
 def test_gradient_equals_differences_of_the_loops(case):
-    labels, embeddings = random_batch(9 if case.group == 3 else 10, dimensions=3)
-    numeric = np.zeros(embeddings.shape)
-    for index in np.ndindex(*embeddings.shape):
-        ends = [embeddings.astype(np.float64) for _ in range(2)]
-        ends[0][index] += 1e-5
-        ends[1][index] -= 1e-5
-        up, down = (case.expected(labels, end) for end in ends)
-        numeric[index] = (up - down) / 2e-5
+    labels, embeddings = random_batch(12)
+    numeric = numeric_gradient(partial(case.expected, labels), embeddings)
     np.testing.assert_allclose(of(case.loss)(labels, embeddings)[1], numeric, rtol=1e-4, atol=1e-5)
+
+
+def numeric_gradient(function, embeddings):
+    gradient = np.zeros(embeddings.shape)
+    for index in np.ndindex(*embeddings.shape):
+        up, down = embeddings.astype(np.float64), embeddings.astype(np.float64)
+        up[index] += 1e-5
+        down[index] -= 1e-5
+        gradient[index] = (function(up) - function(down)) / 2e-5
+    return gradient
 
 
 @of_each_mined
@@ -172,24 +179,27 @@ def test_blocks_make_no_difference(case, monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-@of_each_mined
-def test_sample_weights_weigh_anchors_in_value_and_gradient(case):
+@pytest.mark.parametrize(
+    ("loss", "values_of_anchors"),
+    [
+        (losses.TripletHardLoss(0.7), lambda y, e: list(enumerate(oracle.hard_values(y, e, 0.7, False, "L2")))),
+        (losses.TripletSemiHardLoss(0.7), lambda y, e: oracle.semi_hard_values(y, e, 0.7, "L2")),
+        (losses.TripletBatchAllLoss(0.7), lambda y, e: oracle.batch_all_values(y, e, 0.7, "L2")),
+    ],
+    ids=["hard", "semi-hard", "batch-all"],
+)
+def test_sample_weights_weigh_anchors_in_value_and_gradient(loss, values_of_anchors):
     labels, embeddings = random_batch(12)
     weights = np.linspace(0.0, 3.0, 12, dtype=np.float32)
-    value, gradient = compiled(lambda y, e: case.loss(y, e, sample_weight=weights))(labels, embeddings)
-    parts = [compiled(_value_of(case.loss, anchor))(labels, embeddings) for anchor in (0, 5, 11)]
-    each = ops.convert_to_numpy(case.loss.call(ops.convert_to_tensor(labels), ops.convert_to_tensor(embeddings)))
-    assert value == pytest.approx(np.mean(weights * each), rel=1e-5)
-    np.testing.assert_allclose([part[0] for part in parts], each[[0, 5, 11]], rtol=1e-5)
-    only = np.zeros(12, np.float32)
-    only[[0, 5, 11]] = 12 * weights[[0, 5, 11]]
-    _, gradient = compiled(lambda y, e: case.loss(y, e, sample_weight=only))(labels, embeddings)
-    summed = sum(weights[i] * part[1] for i, part in zip((0, 5, 11), parts, strict=True))
-    np.testing.assert_allclose(gradient, summed, rtol=1e-4, atol=1e-6)
 
+    def expected(moved):
+        values = values_of_anchors(labels, moved)
+        counted = [1 for _, value in values if value > 0 or not isinstance(loss, losses.TripletBatchAllLoss)]
+        return sum(weights[anchor] * value for anchor, value in values) / len(counted)
 
-def _value_of(loss, anchor):
-    return lambda labels, embeddings: loss.call(labels, embeddings)[anchor]
+    value, gradient = compiled(partial(loss, sample_weight=weights))(labels, embeddings)
+    assert value == pytest.approx(expected(embeddings), rel=1e-5)
+    np.testing.assert_allclose(gradient, numeric_gradient(expected, embeddings), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -216,7 +226,7 @@ def test_a_distance_below_zero_is_a_distance_too(name):
 @of_each
 def test_equal_embeddings_have_gradient_zero(case):
     labels = np.repeat(np.arange(2, dtype=np.int32), 6)
-    value, gradient = of(case.loss)(labels, np.full((12, 3), 0.7, np.float32))
+    value, gradient = of(case.loss)(labels, np.full((12, 4), 0.7, np.float32))
     np.testing.assert_allclose(gradient, 0, atol=1e-7)
     if case.loss.collapsed is not None and case.group != 2:
         assert value == pytest.approx(case.loss.collapsed)
@@ -235,7 +245,7 @@ def test_small_distances_of_long_embeddings_are_not_lost(case):
     # batch-hard, which may choose within the rounding of the longest row.
     rng = np.random.default_rng(0)
     centres = np.full((12, 1), 80.0) if case.name.startswith("hard") else rng.choice([-80.0, 80.0], size=(12, 1))
-    embeddings = (centres + 0.008 * rng.normal(size=(12, 3))).astype(np.float32)
+    embeddings = (centres + 0.008 * rng.normal(size=(12, 4))).astype(np.float32)
     labels = rng.integers(0, 3, 12).astype(np.int32)
     expected, tolerance = case.expected(labels, embeddings), rounding(case, embeddings)
     assert of(case.loss)(labels, embeddings)[0] == pytest.approx(expected, rel=1e-5, abs=tolerance)
@@ -284,7 +294,7 @@ def test_large_labels_stay_apart_in_fit(shape, name):
     assert model.fit(inputs, labels, batch_size=8, verbose=0).history["loss"][0] == pytest.approx(0.0, abs=1e-7)
 
 
-@of_each
+@pytest.mark.parametrize("case", ONE_OF_EACH, ids=str)
 def test_one_batch_is_fitted(case):
     keras.utils.set_random_seed(0)
     labels, inputs = random_batch(12)
@@ -387,7 +397,7 @@ def test_classes_compute_in_float32(case, dtype):
 
 
 @on_tensorflow
-@of_each
+@pytest.mark.parametrize("case", ONE_OF_EACH, ids=str)
 def test_xla_makes_no_difference(case):
     labels, embeddings = random_batch(12)
     for one, other in zip(of(case.loss, xla=True)(labels, embeddings), of(case.loss)(labels, embeddings), strict=True):
