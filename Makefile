@@ -26,8 +26,9 @@ mnist: $(READY)  ## download MNIST, then the pipeline on it as an experiment (ab
 	@$(BIN)/dvc exp run -S experiment=mnist
 	@$(BIN)/python -m stages.evaluate.table
 
-test: lint  ## lint, types, tests
+test: lint  ## lint, types, tests; the losses on JAX too
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@KERAS_BACKEND=jax $(BIN)/python -m pytest --numprocesses 2 tests/train/test_losses.py
 
 lint: $(READY)  ## format, lint and types
 	@$(BIN)/ruff format --check --quiet .

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
-from stages.train.distances import Tensor, is_float64, slopes_in_differences, unit_of
+from stages.train.distances import ROUNDING, Tensor, has_float64, is_float64, slopes_in_differences, unit_of
 
 _DISTANCES_AT_ONCE = 2**19  # small enough for the processor's caches, large enough to be worth the calls
 _COORDINATES_AT_ONCE = 2**24  # of differences between rows, where those are summed
-_ROUNDING = 1e-14  # of the longest row's square; a square that float64 gives may be off by so much
 
 
 class Block:
@@ -57,7 +55,7 @@ class AllPairs:
     def __init__(self, rows: Tensor, metric: str, exact: bool = True) -> None:
         self._rows, self._metric = rows, metric
         self.size = ops.shape(rows)[0]
-        self._is_wide = exact and keras.backend.backend() != "jax" and not is_float64(rows)
+        self._is_wide = exact and has_float64() and not is_float64(rows)
         self._by_product = self._is_wide or not exact
         wide = ops.cast(rows, "float64") if self._is_wide else rows
         # Distances do not change when all rows are moved.
@@ -72,7 +70,12 @@ class AllPairs:
         squares = self.squares(block)
         if self._metric == "L2":
             return self._unit * ops.sqrt(squares)
-        return ops.square(self._unit) * (0.5 * squares if self._metric == "angular" else squares)
+        squares = ops.square(self._unit) * squares
+        if self._metric == "squared-L2":
+            return squares
+        missing = self._missing() > 0.0
+        missing = ops.logical_or(block.rows(missing)[:, None], missing[None, :])
+        return ops.where(missing, 1.0, 0.5 * squares)
 
     def squares(self, block: Block) -> Tensor:
         """What is ordered as the distances are, not negative, `[R, B]`: their squares in a unit of this batch."""
@@ -117,14 +120,15 @@ class AllPairs:
         """How many anchors are best taken at once: int where the size of the batch is known, else a tensor."""
         at_once = _DISTANCES_AT_ONCE
         if not self._by_product:
-            at_once = min(at_once, max(1, _COORDINATES_AT_ONCE // self._rows.shape[1]))
+            dimensions = self._rows.shape[1] or 1024  # not known: as many as are usual
+            at_once = min(at_once, max(1, _COORDINATES_AT_ONCE // dimensions))
         if isinstance(self.size, int):
             return max(1, min(self.size, at_once // self.size))
         return ops.maximum(1, ops.minimum(self.size, at_once // self.size))
 
     def _prepare_product(self, rows: Tensor) -> None:
         lengths = ops.sum(ops.square(rows), axis=1, keepdims=True)
-        self._least = ops.cast(_ROUNDING * ops.max(lengths), self._rows.dtype) if self._is_wide else 0.0
+        self._least = ops.cast(ROUNDING * ops.max(lengths), self._rows.dtype) if self._is_wide else 0.0
         if self._metric == "angular":
             lengths = lengths + ops.cast(self._missing()[:, None], lengths.dtype)
         ones = ops.ones_like(lengths)

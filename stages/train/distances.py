@@ -15,6 +15,9 @@ DistanceMetric = str | Callable[[Tensor], Tensor]
 PACKAGE = "triplet_workflow"
 """Under which Keras knows the losses and distances, so that a model that was compiled with one loads as it is."""
 
+ROUNDING = 1e-14
+"""Of the longest row's square; a square that is a product of float64 may be off by so much."""
+
 NAMES = ("L2", "squared-L2", "angular")
 
 
@@ -28,20 +31,16 @@ def pairwise_distance(feature: Tensor, squared: bool = False) -> Tensor:
 
     Returns:
         `[B, B]` in the data type of `feature`, not negative, the diagonal exactly 0. The gradient at distance 0 is 0.
+        Computed in float64; on JAX, which has none, small distances between long rows lose digits.
 
     >>> [[float(d) for d in row] for row in pairwise_distance(ops.array([[0.0, 0.0], [3.0, 4.0]]))]
     [[0.0, 5.0], [5.0, 0.0]]
     """
+    feature = ops.convert_to_tensor(feature)
     rows = at_least_float32(feature)
-    # Distances do not change when all rows are moved; near the origin the products below lose fewer digits.
-    rows = rows - ops.stop_gradient(ops.mean(rows, axis=0, keepdims=True))
     unit, inverse = (1.0, 1.0) if squared else unit_of(rows)
-    rows = inverse * rows
-    norms = ops.sum(ops.square(rows), axis=1)
-    squares = ops.maximum(norms[:, None] + norms[None, :] - 2.0 * ops.matmul(rows, ops.transpose(rows)), 0.0)
-    off_diagonal = 1.0 - ops.eye(ops.shape(rows)[0], dtype=squares.dtype)
-    distances = squares if squared else unit * _root(squares)
-    return ops.cast(distances * off_diagonal, feature.dtype)
+    squares = _squares_of_all(rows, inverse)
+    return ops.cast(squares if squared else unit * _root(squares), feature.dtype)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -52,10 +51,13 @@ def angular_distance(feature: Tensor) -> Tensor:
         feature: float `[B, D]`.
 
     Returns:
-        `[B, B]` in the data type of `feature`; the diagonal is 0 up to rounding.
+        `[B, B]` in the data type of `feature`.
     """
+    feature = ops.convert_to_tensor(feature)
     rows = normalize(at_least_float32(feature))
-    return ops.cast(ops.maximum(1.0 - ops.matmul(rows, ops.transpose(rows)), 0.0), feature.dtype)
+    missing = ops.all(rows == 0.0, axis=1)
+    missing = ops.logical_or(missing[:, None], missing[None, :])
+    return ops.cast(ops.where(missing, 1.0, 0.5 * _squares_of_all(rows, 1.0)), feature.dtype)
 
 
 def distance_between(left: Tensor, right: Tensor, metric: str) -> Tensor:
@@ -157,9 +159,26 @@ def at_least_float32(rows: Tensor) -> Tensor:
     return rows if is_float64(rows) else ops.cast(rows, "float32")
 
 
+def has_float64() -> bool:
+    """Whether the backend computes in float64 if asked to."""
+    return keras.backend.backend() != "jax"
+
+
 def is_float64(values: Tensor) -> bool:
     """Whether the data type is float64, whatever the backend calls it."""
     return keras.backend.standardize_dtype(values.dtype) == "float64"
+
+
+def _squares_of_all(rows: Tensor, inverse: Tensor) -> Tensor:
+    """Squared distances `[B, B]` in the unit that has this inverse; those that may be rounding alone are 0."""
+    wide = ops.cast(rows, "float64") if has_float64() else rows
+    # Distances do not change when all rows are moved; near the origin the products lose fewer digits.
+    wide = ops.cast(inverse, wide.dtype) * (wide - ops.stop_gradient(ops.mean(wide, axis=0, keepdims=True)))
+    norms = ops.sum(ops.square(wide), axis=1)
+    squares = norms[:, None] + norms[None, :] - 2.0 * ops.matmul(wide, ops.transpose(wide))
+    off_diagonal = 1.0 - ops.eye(ops.shape(rows)[0], dtype=squares.dtype)
+    least = (ROUNDING if has_float64() else 0.0) * ops.stop_gradient(ops.max(norms))
+    return ops.cast(off_diagonal * ops.where(squares <= least, 0.0, squares), rows.dtype)
 
 
 def _squares(left: Tensor, right: Tensor, differences: Tensor, metric: str, inverse: Tensor) -> Tensor:

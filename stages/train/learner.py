@@ -40,7 +40,7 @@ class Learner(keras.Model):
         self.augmentation.build(input_shape)
 
     def compile(self, *, loss: keras.losses.Loss, **others: Any) -> None:
-        """As in Keras."""
+        """As in Keras, with one loss, whose values it keeps of each step for the statistics."""
         self._watched = _watched(loss)
         super().compile(loss=self._watched, **others)
 

@@ -10,7 +10,7 @@ def hardest(labels: Tensor, embeddings: Tensor, metric: str) -> Tensor:
     """The farthest positive and the nearest negative of each anchor (Hermans et al. 2017, arXiv 1703.07737).
 
     Args:
-        labels: int `[B]`.
+        labels: `[B]`, of any type that can be compared.
         embeddings: float32 or float64 `[B, D]`.
         metric: a name of `distances.NAMES`.
 

@@ -15,7 +15,7 @@ from stages.train.checkpoint import Checkpoint
 from stages.train.encoding import embed
 from stages.train.learner import Learner
 from stages.train.loop import Images, fit
-from stages.train.losses import ContrastiveLoss
+from stages.train.losses import ContrastiveLoss, EmbeddingLoss
 from stages.train.statistics import TripletStatistics
 from stages.train.targets import build
 
@@ -140,7 +140,7 @@ def _check_plan(plan: np.ndarray, path: str, images: int, batches: config.Batche
 
 def _head(loss: keras.losses.Loss, embedding_dim: int) -> keras.Model | None:
     """The loss's head, made after the encoder, so that a head changes nothing of the weights that one begins with."""
-    return loss.head(embedding_dim) if hasattr(loss, "head") else None
+    return loss.head(embedding_dim) if isinstance(loss, EmbeddingLoss) else None
 
 
 def _files_behind(paths: config.Paths) -> list[Path]:

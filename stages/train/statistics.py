@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from stages.train.distances import Tensor, angular_distance, pairwise_distance
+from stages.train.all_pairs import AllPairs, Block
+from stages.train.distances import Tensor, normalize
 from stages.train.losses import hard_distances, label_vector
 
 
@@ -62,10 +63,11 @@ class TripletStatistics(keras.metrics.Metric):
 
     def _kinds(self, labels: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         margin = 0.0 if getattr(self.loss, "soft", False) else getattr(self.loss, "margin", 0.0)
-        distances = self._distances(embeddings)[:: self.stride]
+        rows = ops.arange(ops.shape(labels)[0], dtype="int32")
+        anchors = rows[:: self.stride]
+        distances = self._distances(embeddings, anchors)
         same = labels[:: self.stride, None] == labels[None, :]
-        rows = ops.arange(ops.shape(labels)[0])
-        positive = ops.cast(ops.logical_and(same, rows[:: self.stride, None] != rows[None, :]), "float32")
+        positive = ops.cast(ops.logical_and(same, anchors[:, None] != rows[None, :]), "float32")
         negatives = ops.sort(ops.where(same, float("inf"), distances), axis=1)
         # For each pair (a, p): how many negatives of a lie at d(a,p) or nearer, and how many within the margin.
         nearer = _count_up_to(negatives, distances, side="right")
@@ -79,11 +81,11 @@ class TripletStatistics(keras.metrics.Metric):
             ops.divide_no_nan(every - inside, every),
         )
 
-    def _distances(self, embeddings: Tensor) -> Tensor:
-        metric = self._metric
-        if callable(metric):
-            return metric(embeddings)
-        return angular_distance(embeddings) if metric == "angular" else pairwise_distance(embeddings, metric != "L2")
+    def _distances(self, embeddings: Tensor, anchors: Tensor) -> Tensor:
+        if callable(self._metric):
+            return self._metric(embeddings)[:: self.stride]
+        rows = normalize(embeddings) if self._metric == "angular" else embeddings
+        return AllPairs(rows, self._metric).distances(Block(ops.shape(rows)[0], anchors))
 
 
 def _count_up_to(sorted_rows: Tensor, values: Tensor, side: str) -> Tensor:

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 
+from stages.train.losses import SiameseLoss
 from tests.train.gradients import compiled
 from tests.train.test_losses import CASES, random_batch
 
@@ -18,7 +19,9 @@ def values_and_gradients() -> dict[str, np.ndarray]:
         labels, embeddings = random_batch(60, dimensions=8, classes=7, seed=seed)
         value, gradient = compiled(case.loss)(labels, embeddings)
         results |= {f"{case} value": value, f"{case} gradient": gradient}
-    return results
+    labels, logits = random_batch(60, dimensions=1)
+    value, gradient = compiled(SiameseLoss())(labels, logits[:30])
+    return results | {"siamese value": value, "siamese gradient": gradient}
 
 
 if __name__ == "__main__":

@@ -48,12 +48,12 @@ def _hard(labels, embeddings, soft, metric):
     return float(np.mean(oracle.hard_values(labels, embeddings, 0.7, soft, metric)))
 
 
-def _semi_hard(labels, embeddings, metric):
-    return oracle.semi_hard_loss(labels, embeddings, 0.7, metric)
+def _semi_hard(labels, embeddings, metric, margin=0.7):
+    return oracle.semi_hard_loss(labels, embeddings, margin, metric)
 
 
-def _batch_all(labels, embeddings, metric, soft=False, average_over="positive"):
-    return oracle.batch_all_loss(labels, embeddings, 0.7, metric, soft, average_over)
+def _batch_all(labels, embeddings, metric, soft=False, average_over="positive", margin=0.7):
+    return oracle.batch_all_loss(labels, embeddings, margin, metric, soft, average_over)
 
 
 def _triplet(labels, embeddings, metric, soft=False, reduce=np.mean):
@@ -86,6 +86,8 @@ def _cases() -> list[Case]:
     summed, halved = losses.TripletLoss(0.7, reduction="sum"), losses.PairContrastiveLoss(1.7, "hadsell")
     return [
         *cases,
+        Case("batch-all without margin", losses.TripletBatchAllLoss(0.0), partial(_batch_all, metric="L2", margin=0.0)),
+        Case("semi-hard without margin", losses.TripletSemiHardLoss(0.0), partial(_semi_hard, metric="L2", margin=0.0)),
         Case("batch-all soft", soft, partial(_batch_all, metric="L2", soft=True)),
         Case("batch-all over valid", valid, partial(_batch_all, metric="L2", average_over="valid")),
         Case("triplet soft", losses.TripletLoss(0.7, soft=True), partial(_triplet, metric="L2", soft=True), 3),
@@ -228,7 +230,7 @@ def test_equal_embeddings_have_gradient_zero(case):
     labels = np.repeat(np.arange(2, dtype=np.int32), 6)
     value, gradient = of(case.loss)(labels, np.full((12, 4), 0.7, np.float32))
     np.testing.assert_allclose(gradient, 0, atol=1e-7)
-    if case.loss.collapsed is not None and case.group != 2:
+    if case.loss.collapsed is not None and case.group != 2:  # of pairs the classes matter: below
         assert value == pytest.approx(case.loss.collapsed)
 
 
@@ -337,6 +339,9 @@ def test_the_siamese_loss_is_the_cross_entropy_of_each_pair(shape):
     logits = np.array([3.0, -0.5, -200.0, 100.0], np.float32)
     values = losses.SiameseLoss().call(ops.convert_to_tensor(labels), ops.convert_to_tensor(logits.reshape(shape)))
     np.testing.assert_allclose(ops.convert_to_numpy(values), oracle.siamese_values(labels, logits), rtol=1e-6)
+    _, gradient = compiled(losses.SiameseLoss())(labels, logits.reshape(shape))
+    expected = (1 / (1 + np.exp(-logits.astype(np.float64))) - [1, 0, 1, 0]) / 4
+    np.testing.assert_allclose(gradient.ravel(), expected, rtol=1e-6, atol=1e-9)
 
 
 def test_the_head_is_the_logit_of_absolute_differences():
@@ -366,7 +371,7 @@ FUNCTIONS_OF_LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "hard": lambda y, e: losses.triplet_hard_loss(y, e, 0.7),
     "semi-hard": lambda y, e: losses.triplet_semihard_loss(y, e, 0.7),
     "batch-all": lambda y, e: losses.triplet_batch_all_loss(y, e, 0.7),
-    "triplet": lambda y, e: losses.triplet_loss(e, 0.7),
+    "triplet": lambda y, e: losses.triplet_loss(y, e, 0.7),
     "contrastive": lambda y, e: losses.pair_contrastive_loss(y, e, 1.7),
 }
 
@@ -411,6 +416,33 @@ def test_float64_embeddings_are_computed_with_in_float64(case):
     embeddings = embeddings.astype(np.float64)
     value, _ = compiled(lambda y, e: ops.mean(case.loss.call(y, e)))(labels, embeddings)
     assert value == pytest.approx(case.expected(labels, embeddings), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int64", "float32"])
+def test_labels_may_be_of_any_type(dtype):
+    labels, embeddings = random_batch(12, classes=2)
+    for case in MINED:
+        one, other = (float(case.loss(y, embeddings)) for y in (labels, labels.astype(dtype)))
+        assert one == other
+    assert float(losses.triplet_semihard_loss([-3, -3, 5], [[0.0], [1.0], [3.0]])) == 0.0
+
+
+@on_tensorflow
+@pytest.mark.parametrize("loss", [losses.TripletLoss(), losses.PairContrastiveLoss()])
+def test_an_incomplete_last_group_is_an_error_in_fit(loss):
+    labels, inputs = random_batch(13)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.compile(loss=loss, optimizer="sgd")
+    with pytest.raises(Exception, match="to reshape is a tensor with"):
+        model.fit(inputs, labels, batch_size=6, verbose=0)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name in ("triplet L2", "contrastive L2")], ids=str)
+def test_a_weight_of_a_group_is_that_of_its_first_row(case):
+    labels, embeddings = (ops.convert_to_tensor(array) for array in random_batch(12))
+    weights = np.arange(12, dtype=np.float32)
+    expected = np.mean(weights[:: case.group] * ops.convert_to_numpy(case.loss.call(labels, embeddings)))
+    assert float(case.loss(labels, embeddings, sample_weight=weights)) == pytest.approx(expected)
 
 
 def test_labels_may_be_a_column():
@@ -467,8 +499,9 @@ def test_names_and_defaults_are_those_of_tensorflow_addons():
     assert signature(losses.TripletHardLoss) == {**hard, "name": None}
     assert signature(losses.triplet_semihard_loss) == {"margin": 1.0, "distance_metric": "L2"}
     assert signature(losses.TripletSemiHardLoss) == {"margin": 1.0, "distance_metric": "L2", "name": None}
-    assert list(signature(losses.ContrastiveLoss))[:3] == ["margin", "reduction", "name"]
-    assert signature(losses.contrastive_loss)["margin"] == 1.0
+    contrastive = {"margin": 1.0, "reduction": "sum_over_batch_size", "name": "contrastive_loss"}
+    assert list(signature(losses.ContrastiveLoss).items())[:3] == list(contrastive.items())
+    assert next(iter(signature(losses.contrastive_loss).items())) == ("margin", 1.0)
     assert signature(pairwise_distance) == {"squared": False}
 
 
@@ -481,10 +514,24 @@ def test_the_contrastive_loss_takes_distances_as_in_tensorflow_addons():
     np.testing.assert_allclose(ops.convert_to_numpy(halved), expected / 2)
 
 
-def test_distances_are_rounded_once():
-    embeddings = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]], np.float32)
+@on_tensorflow
+@pytest.mark.parametrize("metric", METRICS)
+def test_matrices_of_distances_equal_loops(metric):
+    rng = np.random.default_rng(0)
+    embeddings = (rng.choice([-80.0, 80.0], size=(12, 1)) + 0.008 * rng.normal(size=(12, 4))).astype(np.float32)
+    embeddings[3] = embeddings[4]
+    if metric == "angular":
+        embeddings[:, 0] *= -1
+        embeddings[5] = 0
+    result = ops.convert_to_numpy(FUNCTIONS[metric](embeddings))
+    np.testing.assert_allclose(result, oracle.distances(embeddings, metric), rtol=2e-6, atol=1e-7)
+    assert result[3, 4] == 0
+
+
+def test_distances_of_lists_and_of_very_long_rows():
     expected = [[0.0, 5.0, 5.0], [5.0, 0.0, 0.0], [5.0, 0.0, 0.0]]
-    np.testing.assert_allclose(ops.convert_to_numpy(pairwise_distance(embeddings)), expected, atol=1e-3)
+    embeddings = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]], np.float32)
+    np.testing.assert_allclose(ops.convert_to_numpy(pairwise_distance(embeddings.tolist())), expected, atol=2e-3)
     np.testing.assert_allclose(
         ops.convert_to_numpy(pairwise_distance(embeddings * np.float32(1e25))),
         np.array(expected) * 1e25,
@@ -511,8 +558,19 @@ def test_refuses_what_it_cannot_mean():
     with pytest.raises(ValueError, match="one of addons, hadsell. Received: 'half'"):
         losses.ContrastiveLoss(convention="half")
     with pytest.raises(ValueError, match="mean or sum. Received: 'max'"):
-        losses.triplet_loss(ops.zeros((3, 2)), reduction="max")
+        losses.triplet_loss(None, ops.zeros((3, 2)), reduction="max")
+    with pytest.raises(ValueError, match="mean or sum. Received: 'none'"):
+        losses.TripletLoss(reduction="none")
     with pytest.raises(ValueError, match=r"anchor, positive, negative, …, a multiple of 3. Received: 4 rows"):
-        losses.triplet_loss(ops.zeros((4, 2)))
+        losses.triplet_loss(None, ops.zeros((4, 2)))
     with pytest.raises(ValueError, match=r"left, right, …, a multiple of 2. Received: 3 rows"):
         losses.pair_contrastive_loss(ops.zeros(3, "int32"), ops.zeros((3, 2)))
+    for function in (losses.triplet_hard_loss, losses.triplet_semihard_loss, losses.triplet_batch_all_loss):
+        with pytest.raises(ValueError, match=r"as many rows. Received: 2 labels and embeddings of shape=\[3, 2\]"):
+            function([0, 1], ops.zeros((3, 2)))
+        with pytest.raises(ValueError, match=r"float embeddings of shape \[B, D\]. Received: int32, shape=\[2, 1\]"):
+            function([0, 1], ops.zeros((2, 1), "int32"))
+        with pytest.raises(ValueError, match=r"Received: float32, shape=\[2\]"):
+            function([0, 1], ops.zeros(2))
+    with pytest.raises(ValueError, match="a logit for each pair, 2 of them. Received: 1"):
+        losses.SiameseLoss()(ops.zeros(4, "int32"), ops.zeros(1))

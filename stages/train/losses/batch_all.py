@@ -1,19 +1,19 @@
 """Batch-all: every triplet of the batch, as a rule averaged over those that still cost something."""
 
-import math
 from typing import Any
 
 import keras
 from keras import ops
 
 from stages.train.blockwise import Part, Positives, Rule, averaged, over_positive_pairs, spread
-from stages.train.distances import PACKAGE, DistanceMetric, Tensor, at_least_float32, check_metric
-from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, hinge, label_vector
+from stages.train.distances import PACKAGE, DistanceMetric, Tensor, check_metric
+from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, hinge, hinge_at_a_point, labels_and_rows
 
 AVERAGES = ("positive", "valid")
 """Over which triplets the mean goes: those with a loss above 0, or all."""
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
 def triplet_batch_all_loss(
     y_true: Tensor,
     y_pred: Tensor,
@@ -46,8 +46,8 @@ def triplet_batch_all_loss(
     >>> float(triplet_batch_all_loss(ops.array([0, 0, 1, 1]), embeddings))  # (0.5 + 1.5 + 2 + 3 + 0.5) / 5
     1.5
     """
-    values = _values(label_vector(y_true), y_pred, margin, soft, distance_metric, _check_average(average_over))
-    return ops.cast(ops.mean(values), y_pred.dtype)
+    values = _values(y_true, y_pred, margin, soft, distance_metric, _check_average(average_over))
+    return ops.cast(ops.mean(values), ops.convert_to_tensor(y_pred).dtype)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -85,13 +85,12 @@ class TripletBatchAllLoss(EmbeddingLoss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Float `[B]`: of each anchor the sum over its triplets, times B, over the number of triplets in the mean."""
-        labels = label_vector(y_true)
-        return _values(labels, y_pred, self.margin, self.soft, self.distance_metric, self.average_over)
+        return _values(y_true, y_pred, self.margin, self.soft, self.distance_metric, self.average_over)
 
     @property
     def collapsed(self) -> float:
         """The margin, or log 2 if soft: all distances are 0."""
-        return math.log(2) if self.soft else self.margin
+        return hinge_at_a_point(self.margin, self.soft)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -105,10 +104,10 @@ class TripletBatchAllLoss(EmbeddingLoss):
 
 
 def _values(
-    labels: Tensor, embeddings: Tensor, margin: float, soft: bool, metric: DistanceMetric, average_over: str
+    y_true: Tensor, y_pred: Tensor, margin: float, soft: bool, metric: DistanceMetric, average_over: str
 ) -> Tensor:
     rule = _rule(margin, soft, average_over)
-    return averaged(*over_positive_pairs(labels, at_least_float32(embeddings), check_metric(metric), rule))
+    return averaged(*over_positive_pairs(*labels_and_rows(y_true, y_pred), check_metric(metric), rule))
 
 
 def _rule(margin: float, soft: bool, average_over: str) -> Rule:

@@ -6,12 +6,13 @@ import keras
 from keras import ops
 
 from stages.train.distances import PACKAGE, Tensor, at_least_float32, check_name, distance_between
-from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, check_rows, hinge, label_vector
+from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, groups, hinge, labels_and_rows
 
 CONVENTIONS = ("addons", "hadsell")
 """`"addons"`: y = 1 is a same-class pair. `"hadsell"`: y = 0 is one, and the value is halved, as in the paper."""
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
 def contrastive_loss(y_true: Tensor, y_pred: Tensor, margin: float = 1.0, convention: str = "addons") -> Tensor:
     """Contrastive loss of given distances (Hadsell et al. 2006, equation 4).
 
@@ -28,16 +29,18 @@ def contrastive_loss(y_true: Tensor, y_pred: Tensor, margin: float = 1.0, conven
         A value for each pair, in the shape and data type of `y_pred`.
 
     Raises:
-        ValueError: an unknown convention, or not as many y as distances.
+        ValueError: an unknown convention.
 
     >>> [float(value) for value in contrastive_loss(ops.array([1, 0]), ops.array([0.5, 0.25]))]
     [0.25, 0.5625]
     """
-    distances = at_least_float32(ops.convert_to_tensor(y_pred))
+    given = ops.convert_to_tensor(y_pred)
+    distances = at_least_float32(given)
     marks = ops.reshape(ops.cast(y_true, distances.dtype), ops.shape(distances))
-    return ops.cast(_contrastive(marks, distances, margin, _check_convention(convention)), y_pred.dtype)
+    return ops.cast(_contrastive(marks, distances, margin, _check_convention(convention)), given.dtype)
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
 def pair_contrastive_loss(
     y_true: Tensor, y_pred: Tensor, margin: float = 1.0, convention: str = "addons", distance_metric: str = "L2"
 ) -> Tensor:
@@ -60,7 +63,7 @@ def pair_contrastive_loss(
     0.40625
     """
     values = _pair_values(y_true, y_pred, margin, _check_convention(convention), distance_metric)
-    return ops.cast(ops.mean(values), y_pred.dtype)
+    return ops.cast(ops.mean(values), ops.convert_to_tensor(y_pred).dtype)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -126,6 +129,7 @@ class PairContrastiveLoss(EmbeddingLoss):
     """
 
     layouts: ClassVar[tuple[str, ...]] = ("pairs",)
+    group: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -159,11 +163,11 @@ class PairContrastiveLoss(EmbeddingLoss):
 
 
 def _pair_values(y_true: Tensor, y_pred: Tensor, margin: float, convention: str, distance_metric: str) -> Tensor:
-    check_rows(y_pred, 2, "left, right, …")
-    labels, rows = label_vector(y_true), at_least_float32(y_pred)
-    same = labels[0::2] == labels[1::2]
-    marks = ops.cast(same if convention == "addons" else ops.logical_not(same), rows.dtype)
-    distances = distance_between(rows[0::2], rows[1::2], check_name(distance_metric))
+    labels, rows = labels_and_rows(y_true, y_pred)
+    first, second = groups(labels, 2, "left, right, …")
+    marks = ops.cast(first == second if convention == "addons" else first != second, rows.dtype)
+    left, right = groups(rows, 2, "left, right, …")
+    distances = distance_between(left, right, check_name(distance_metric))
     return _contrastive(marks, distances, margin, convention)
 
 

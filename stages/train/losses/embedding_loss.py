@@ -1,12 +1,13 @@
 """What all losses of this package share: labels stay integers, layouts are named, settings checked and serialised."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from stages.train.distances import Tensor
+from stages.train.distances import Tensor, at_least_float32
 
 
 class EmbeddingLoss(keras.losses.Loss):
@@ -18,18 +19,28 @@ class EmbeddingLoss(keras.losses.Loss):
 
     Attributes:
         layouts: of the batches that the loss can work with (`batches.layout` of the configuration).
+        group: how many rows make one value: 2 in pairs, 3 in triplets.
     """
 
     layouts: ClassVar[tuple[str, ...]] = ("pk", "shuffled")
+    group: ClassVar[int] = 1
 
     def __init__(self, name: str | None = None, reduction: str = "sum_over_batch_size") -> None:
         super().__init__(name=name, reduction=reduction, dtype="float32")
         self._reduced = _Values(reduction=reduction, dtype=self.dtype)
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        """The reduced loss, a scalar; `sample_weight` has one weight for each value of `call`."""
+        """The reduced loss, a scalar.
+
+        Args:
+            y_true: labels, as `call` takes them.
+            y_pred: what `call` takes.
+            sample_weight: one for each row of the batch; of a pair or a triplet that of the first row counts.
+        """
         with keras.name_scope(self.name):
             values = self.call(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred))
+            if sample_weight is not None:
+                sample_weight = ops.reshape(sample_weight, (-1, self.group))[:, 0]
             return self._reduced(values, values, sample_weight)
 
     @property
@@ -55,40 +66,86 @@ class _Values(keras.losses.Loss):
 
 
 def label_vector(y_true: Tensor) -> Tensor:
-    """Labels as `[B]`, from `[B]` or `[B, 1]`.
+    """Labels as `[B]`, from `[B]` or `[B, 1]`; bool ones as int32.
 
     Raises:
         ValueError: another shape.
     """
     labels = ops.convert_to_tensor(y_true)
-    shape = tuple(labels.shape)
-    if len(shape) == 2 and shape[1] == 1:
-        return ops.squeeze(labels, axis=1)
+    if keras.backend.standardize_dtype(labels.dtype) == "bool":
+        labels = ops.cast(labels, "int32")
+    shape = list(labels.shape)
+    if len(shape) == 2 and shape[1] in (1, None):
+        return ops.reshape(labels, (-1,))
     if len(shape) != 1:
-        raise ValueError(f"y_true must be class labels of shape [B] or [B, 1]. Received: shape={list(shape)}")
+        raise ValueError(f"y_true must be class labels of shape [B] or [B, 1]. Received: shape={shape}")
     return labels
 
 
-def check_rows(rows: Tensor, multiple: int, order: str) -> None:
-    """Refuse a number of rows that is known and no multiple of `multiple`.
+def labels_and_rows(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels `[B]`, and embeddings `[B, D]` in at least float32.
 
     Raises:
-        ValueError: the rows cannot be what `order` says.
+        ValueError: other shapes, embeddings that are no floats, not as many labels as embeddings.
     """
-    count = rows.shape[0]
-    if count is not None and count % multiple:
-        raise ValueError(f"rows must be {order}, a multiple of {multiple}. Received: {count} rows")
+    labels, rows = label_vector(y_true), embedding_rows(y_pred)
+    if None not in (labels.shape[0], rows.shape[0]) and labels.shape[0] != rows.shape[0]:
+        raise ValueError(
+            "y_true and y_pred must have as many rows. "
+            f"Received: {labels.shape[0]} labels and embeddings of shape={list(rows.shape)}"
+        )
+    return labels, rows
+
+
+def embedding_rows(y_pred: Tensor) -> Tensor:
+    """Embeddings `[B, D]` in at least float32.
+
+    Raises:
+        ValueError: another shape, or another data type than floats.
+    """
+    rows = ops.convert_to_tensor(y_pred)
+    dtype = keras.backend.standardize_dtype(rows.dtype)
+    if len(rows.shape) != 2 or "float" not in dtype:
+        raise ValueError(
+            f"y_pred must be float embeddings of shape [B, D]. Received: {dtype}, shape={list(rows.shape)}"
+        )
+    return at_least_float32(rows)
+
+
+def groups(rows: Tensor, count: int, order: str) -> list[Tensor]:
+    """The first rows of all groups of `count` rows, the second ones, and so on.
+
+    Args:
+        rows: `[count * N]` or `[count * N, D]`.
+        count: rows that belong together.
+        order: what they are, for the error.
+
+    Raises:
+        ValueError: a number of rows that is known and no multiple of `count`. One that is not known fails in the
+            computation.
+    """
+    length = rows.shape[0]
+    if length is not None and length % count:
+        raise ValueError(f"rows must be {order}, a multiple of {count}. Received: {length} rows")
+    # Not by stride: of an incomplete last group it would make rows that belong to others.
+    grouped = ops.reshape(rows, (-1, count, *ops.shape(rows)[1:]))
+    return [grouped[:, i] for i in range(count)]
 
 
 def check_margin(margin: float) -> float:
-    """Return `margin`.
+    """Return `margin` as a plain number.
 
     Raises:
         ValueError: it is negative.
     """
     if margin < 0:
         raise ValueError(f"margin must not be negative. Received: {margin}")
-    return margin
+    return float(margin)
+
+
+def hinge_at_a_point(margin: float, soft: bool) -> float:
+    """What `hinge` gives where all distances are 0."""
+    return math.log(2) if soft else margin
 
 
 def hinge(difference: Tensor, margin: float, soft: bool) -> Tensor:

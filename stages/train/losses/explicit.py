@@ -1,17 +1,29 @@
 """The triplet loss of given triplets: anchor, positive and negative stand in the batch one after another."""
 
-import math
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from stages.train.distances import PACKAGE, Tensor, at_least_float32, check_name, distance_between
-from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, check_rows, hinge
+from stages.train.distances import PACKAGE, Tensor, check_name, distance_between
+from stages.train.losses.embedding_loss import (
+    EmbeddingLoss,
+    check_margin,
+    embedding_rows,
+    groups,
+    hinge,
+    hinge_at_a_point,
+)
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
 def triplet_loss(
-    y_pred: Tensor, margin: float = 1.0, soft: bool = False, distance_metric: str = "L2", reduction: str = "mean"
+    y_true: Tensor,  # noqa: ARG001  Keras gives it
+    y_pred: Tensor,
+    margin: float = 1.0,
+    soft: bool = False,
+    distance_metric: str = "L2",
+    reduction: str = "mean",
 ) -> Tensor:
     """Triplet loss of given triplets (Schroff et al. 2015, arXiv 1503.03832, equation 3).
 
@@ -19,6 +31,7 @@ def triplet_loss(
     `log(1 + exp(d(a,p) - d(a,n)))`.
 
     Args:
+        y_true: not looked at, for the order of the rows tells all; there because Keras gives it.
         y_pred: float `[3N, D]`, embeddings of anchor, positive, negative, anchor, …; float16 and bfloat16 are computed
             with in float32.
         margin: how much farther a negative shall be than a positive, in units of the distance.
@@ -32,13 +45,11 @@ def triplet_loss(
     Raises:
         ValueError: a number of rows that three does not divide, an unknown distance or reduction.
 
-    >>> float(triplet_loss(ops.array([[0.0], [2.0], [1.5], [0.0], [1.0], [9.0]])))  # (1.5 + 0) / 2
+    >>> float(triplet_loss(None, ops.array([[0.0], [2.0], [1.5], [0.0], [1.0], [9.0]])))  # (1.5 + 0) / 2
     0.75
     """
-    reduce = {"mean": ops.mean, "sum": ops.sum}.get(reduction)
-    if reduce is None:
-        raise ValueError(f"reduction must be mean or sum. Received: {reduction!r}")
-    return ops.cast(reduce(_values(y_pred, margin, soft, distance_metric)), y_pred.dtype)
+    reduce = ops.sum if _check_reduction(reduction) == "sum" else ops.mean
+    return ops.cast(reduce(_values(y_pred, margin, soft, distance_metric)), ops.convert_to_tensor(y_pred).dtype)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -61,6 +72,7 @@ class TripletLoss(EmbeddingLoss):
     """
 
     layouts: ClassVar[tuple[str, ...]] = ("triplets",)
+    group: ClassVar[int] = 3
 
     def __init__(
         self,
@@ -70,7 +82,7 @@ class TripletLoss(EmbeddingLoss):
         reduction: str = "mean",
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction)
+        super().__init__(name=name, reduction=_check_reduction(reduction))
         self.margin = check_margin(margin)
         self.soft = soft
         self.distance_metric = check_name(distance_metric)
@@ -82,7 +94,7 @@ class TripletLoss(EmbeddingLoss):
     @property
     def collapsed(self) -> float | None:
         """The margin, or log 2 if soft: all distances are 0. A sum depends on the number of triplets."""
-        return None if self.reduction == "sum" else math.log(2) if self.soft else self.margin
+        return None if self.reduction == "sum" else hinge_at_a_point(self.margin, self.soft)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -95,9 +107,13 @@ class TripletLoss(EmbeddingLoss):
         }
 
 
-def _values(embeddings: Tensor, margin: float, soft: bool, distance_metric: str) -> Tensor:
-    check_rows(embeddings, 3, "anchor, positive, negative, …")
-    rows = at_least_float32(embeddings)
-    anchor, positive, negative = rows[0::3], rows[1::3], rows[2::3]
-    nearer = distance_between(anchor, positive, check_name(distance_metric))
-    return hinge(nearer - distance_between(anchor, negative, distance_metric), margin, soft)
+def _values(y_pred: Tensor, margin: float, soft: bool, metric: str) -> Tensor:
+    anchor, positive, negative = groups(embedding_rows(y_pred), 3, "anchor, positive, negative, …")
+    nearer = distance_between(anchor, positive, check_name(metric))
+    return hinge(nearer - distance_between(anchor, negative, metric), margin, soft)
+
+
+def _check_reduction(reduction: str) -> str:
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction must be mean or sum. Received: {reduction!r}")
+    return reduction

@@ -1,6 +1,5 @@
 """Batch-hard: of each anchor the farthest positive and the nearest negative."""
 
-import math
 from typing import Any
 
 import keras
@@ -10,14 +9,14 @@ from stages.train.distances import (
     PACKAGE,
     DistanceMetric,
     Tensor,
-    at_least_float32,
     check_metric,
     distances_to_chosen,
 )
-from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, hinge, label_vector
+from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, hinge, hinge_at_a_point, labels_and_rows
 from stages.train.mining import hardest
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
 def triplet_hard_loss(
     y_true: Tensor,
     y_pred: Tensor,
@@ -29,7 +28,9 @@ def triplet_hard_loss(
 
     The mean over all anchors of `max(0, d⁺ - d⁻ + margin)`, where d⁺ is the distance to the farthest positive, d⁻ to
     the nearest negative; with `soft`, of `log(1 + exp(d⁺ - d⁻))`. An anchor without positive has d⁺ = 0; one without
-    negative has the row's largest distance as d⁻.
+    negative has the row's largest distance as d⁻. (A function as distance: d⁺ is then the row's smallest distance.) The
+    rows are chosen by a product in float32, which may confuse distances that differ by less than its rounding, a few
+    millionths of the longest row's square; their distances are then computed from differences.
 
     Args:
         y_true: int `[B]` or `[B, 1]`, class labels.
@@ -48,8 +49,8 @@ def triplet_hard_loss(
     >>> float(triplet_hard_loss(ops.array([0, 0, 1]), embeddings, margin=1.5))  # (0 + 0.5 + 0) / 3
     0.1666666716337204
     """
-    values = _values(label_vector(y_true), y_pred, margin, soft, distance_metric)
-    return ops.cast(ops.mean(values), y_pred.dtype)
+    values = _values(y_true, y_pred, margin, soft, distance_metric)
+    return ops.cast(ops.mean(values), ops.convert_to_tensor(y_pred).dtype)
 
 
 def hard_distances(labels: Tensor, embeddings: Tensor, distance_metric: DistanceMetric) -> tuple[Tensor, Tensor]:
@@ -92,12 +93,12 @@ class TripletHardLoss(EmbeddingLoss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each anchor, float `[B]`."""
-        return _values(label_vector(y_true), y_pred, self.margin, self.soft, self.distance_metric)
+        return _values(y_true, y_pred, self.margin, self.soft, self.distance_metric)
 
     @property
     def collapsed(self) -> float:
         """The margin, or log 2 if soft: all distances are 0."""
-        return math.log(2) if self.soft else self.margin
+        return hinge_at_a_point(self.margin, self.soft)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -109,8 +110,8 @@ class TripletHardLoss(EmbeddingLoss):
         }
 
 
-def _values(labels: Tensor, embeddings: Tensor, margin: float, soft: bool, distance_metric: DistanceMetric) -> Tensor:
-    positive, negative = hard_distances(labels, at_least_float32(embeddings), check_metric(distance_metric))
+def _values(y_true: Tensor, y_pred: Tensor, margin: float, soft: bool, metric: DistanceMetric) -> Tensor:
+    positive, negative = hard_distances(*labels_and_rows(y_true, y_pred), check_metric(metric))
     return hinge(positive - negative, margin, soft)
 
 

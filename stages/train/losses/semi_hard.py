@@ -6,11 +6,12 @@ import keras
 from keras import ops
 
 from stages.train.blockwise import Part, Positives, Rule, averaged, over_positive_pairs, picked, spread
-from stages.train.distances import PACKAGE, DistanceMetric, Tensor, at_least_float32, check_metric
-from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, hinge, label_vector
+from stages.train.distances import PACKAGE, DistanceMetric, Tensor, check_metric
+from stages.train.losses.embedding_loss import EmbeddingLoss, check_margin, hinge, labels_and_rows
 from stages.train.mining import largest, smallest
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
 def triplet_semihard_loss(
     y_true: Tensor, y_pred: Tensor, margin: float = 1.0, distance_metric: DistanceMetric = "L2"
 ) -> Tensor:
@@ -37,7 +38,8 @@ def triplet_semihard_loss(
     >>> float(triplet_semihard_loss(ops.array([0, 0, 1, 1]), embeddings))  # (0.5 + 0 + 2 + 0.5) / 4
     0.75
     """
-    return ops.cast(ops.mean(_values(label_vector(y_true), y_pred, margin, distance_metric)), y_pred.dtype)
+    values = _values(y_true, y_pred, margin, distance_metric)
+    return ops.cast(ops.mean(values), ops.convert_to_tensor(y_pred).dtype)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -64,7 +66,7 @@ class TripletSemiHardLoss(EmbeddingLoss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Float `[B]`: of each anchor the sum over its positives, times B, over the number of positive pairs."""
-        return _values(label_vector(y_true), y_pred, self.margin, self.distance_metric)
+        return _values(y_true, y_pred, self.margin, self.distance_metric)
 
     @property
     def collapsed(self) -> float:
@@ -76,8 +78,8 @@ class TripletSemiHardLoss(EmbeddingLoss):
         return {"margin": self.margin, "distance_metric": self.distance_metric, "name": self.name}
 
 
-def _values(labels: Tensor, embeddings: Tensor, margin: float, metric: DistanceMetric) -> Tensor:
-    return averaged(*over_positive_pairs(labels, at_least_float32(embeddings), check_metric(metric), _rule(margin)))
+def _values(y_true: Tensor, y_pred: Tensor, margin: float, metric: DistanceMetric) -> Tensor:
+    return averaged(*over_positive_pairs(*labels_and_rows(y_true, y_pred), check_metric(metric), _rule(margin)))
 
 
 def _rule(margin: float) -> Rule:

@@ -1,12 +1,13 @@
 """The siamese loss: a head of its own tells from two embeddings whether they are of one class."""
 
+import math
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from stages.train.distances import PACKAGE, Tensor, at_least_float32
-from stages.train.losses.embedding_loss import EmbeddingLoss, check_rows, label_vector
+from stages.train.losses.embedding_loss import EmbeddingLoss, groups, label_vector
 
 
 def siamese_head(embedding_dim: int) -> keras.Model:
@@ -40,6 +41,7 @@ class SiameseLoss(EmbeddingLoss):
     """
 
     layouts: ClassVar[tuple[str, ...]] = ("pairs",)
+    group: ClassVar[int] = 2
 
     def head(self, embedding_dim: int) -> keras.Model:
         """The layer that is trained with the encoder: see `siamese_head`."""
@@ -51,12 +53,22 @@ class SiameseLoss(EmbeddingLoss):
         Args:
             y_true: int `[2N]` or `[2N, 1]`, class labels of the rows left, right, left, …
             y_pred: float `[N]` or `[N, 1]`, the head's logits.
+
+        Raises:
+            ValueError: not two labels for each logit.
         """
-        labels = label_vector(y_true)
-        check_rows(labels, 2, "left, right, …")
-        logits = ops.reshape(at_least_float32(y_pred), (-1,))
-        same = ops.cast(labels[0::2] == labels[1::2], logits.dtype)
-        return ops.softplus(logits) - same * logits
+        first, second = groups(label_vector(y_true), 2, "left, right, …")
+        logits = ops.reshape(at_least_float32(ops.convert_to_tensor(y_pred)), (-1,))
+        if None not in (first.shape[0], logits.shape[0]) and first.shape[0] != logits.shape[0]:
+            raise ValueError(
+                f"y_pred must be a logit for each pair, {first.shape[0]} of them. Received: {logits.shape[0]}"
+            )
+        return ops.softplus(logits) - ops.cast(first == second, logits.dtype) * logits
+
+    @property
+    def collapsed(self) -> float:
+        """Log 2: the head cannot tell the pairs of a point apart, half of which are of one class."""
+        return math.log(2)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
