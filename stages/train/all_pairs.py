@@ -28,11 +28,13 @@ class Block:
         return values if self.anchors is None else ops.take(values, self.anchors, axis=0)
 
     def once(self, values: Tensor) -> Tensor:
-        """Values `[R, n]`, 0 for anchors that another block has."""
-        return values if self.fresh is None else ops.where(self.fresh[:, None], values, 0)
+        """Values `[R]` or `[R, n]`, 0 for anchors that another block has."""
+        if self.fresh is None:
+            return values
+        return ops.where(self.fresh if len(values.shape) == 1 else self.fresh[:, None], values, 0)
 
     def placed(self, values: Tensor) -> Tensor:
-        """Values `[R, n]` at their places in the batch, `[B, n]`, 0 elsewhere."""
+        """Values `[R]` or `[R, n]` at their places in the batch, `[B]` or `[B, n]`, 0 elsewhere."""
         return values if self.anchors is None else ops.segment_sum(values, self.anchors, self.size)
 
 

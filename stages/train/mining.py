@@ -30,9 +30,9 @@ def hardest(labels: Tensor, embeddings: Tensor, metric: str) -> Tensor:
         negative = smallest(ops.where(same, float("inf"), squares))
         # Without negatives the farthest row is the farthest positive.
         negative = ops.where(is_one_class, positive, negative)
-        return [block.placed(block.once(ops.stack([positive, negative], axis=1)))]
+        return [block.placed(block.once(chosen)) for chosen in (positive, negative)]
 
-    return ops.transpose(pairs.over_blocks(of_block)[0])
+    return ops.stack(pairs.over_blocks(of_block), axis=0)
 
 
 def smallest(values: Tensor) -> Tensor:
