@@ -44,7 +44,7 @@ def _draw(rows: "pd.DataFrame", path: Path) -> None:
         labels=[name.replace("_", "-") for name in shares],
         alpha=0.8,
     )
-    kinds.plot(steps, rows["active"], color="black", linestyle="--", label="anchors with loss > 0")
+    kinds.plot(steps, rows["active"], color="black", linestyle="--", label="share with loss > 0")
     kinds.set(title="Triplets of a batch", ylabel="share", ylim=(0, 1))
 
     for name, label, color in (("val_recall_at_1", "recall@1", BLUE), ("val_map_at_r", "MAP@R", ORANGE)):
