@@ -72,4 +72,5 @@ def _computes(model: keras.Model, weights: np.ndarray) -> bool:
         return False
     logits = np.abs(left - right).astype(np.float64) @ weights[:-1] + weights[-1]
     # tanh, for it does not overflow.
-    return np.allclose(model.predict_on_batch([left, right])[:, 0], 0.5 + 0.5 * np.tanh(logits / 2), atol=_ROUNDING)
+    probabilities = keras.ops.convert_to_numpy(model([left, right]))[:, 0]
+    return np.allclose(probabilities, 0.5 + 0.5 * np.tanh(logits / 2), atol=_ROUNDING)
