@@ -72,24 +72,22 @@ class AllPairs:
         squares = self.squares(block)
         if self._metric == "L2":
             return self._unit * ops.sqrt(squares)
-        squares = ops.square(self._unit) * squares
-        if self._metric == "squared-L2":
-            return squares
-        missing = self._missing() > 0.0
-        missing = ops.logical_or(block.rows(missing)[:, None], missing[None, :])
-        return ops.where(missing, 1.0, 0.5 * squares)
+        return ops.square(self._unit) * (0.5 * squares if self._metric == "angular" else squares)
 
     def squares(self, block: Block) -> Tensor:
         """What is ordered as the distances are, not negative, `[R, B]`: their squares in a unit of this batch."""
         if self._by_product:
             squares = ops.cast(ops.matmul(block.rows(self._left), self._right), self._rows.dtype)
             # Not `maximum`: NaN shall stay NaN.
-            return ops.where(squares <= self._least, 0.0, squares)
-        squares = ops.sum(ops.square(self._differences(block) * self._inverse), axis=2)
-        if self._metric == "angular":
-            missing = self._missing()
-            squares = squares + block.rows(missing)[:, None] + missing[None, :]
-        return squares
+            squares = ops.where(squares <= self._least, 0.0, squares)
+        else:
+            squares = ops.sum(ops.square(self._differences(block) * self._inverse), axis=2)
+        if self._metric != "angular":
+            return squares
+        # The cosine to a row of zeros is 0, as if the square were 2.
+        zero = ops.all(self._rows == 0.0, axis=1)
+        missing = ops.logical_or(block.rows(zero)[:, None], zero[None, :])
+        return ops.where(missing, 2.0 * ops.square(self._inverse), squares)
 
     def gradient(self, block: Block, distances: Tensor, slopes: Tensor) -> Tensor:
         """The gradient `[B, D]` in the rows of a value that has these slopes in these `distances`, both `[R, B]`."""
@@ -131,16 +129,10 @@ class AllPairs:
     def _prepare_product(self, rows: Tensor) -> None:
         lengths = ops.sum(ops.square(rows), axis=1, keepdims=True)
         self._least = ops.cast(ROUNDING * ops.max(lengths), self._rows.dtype) if self._is_wide else 0.0
-        if self._metric == "angular":
-            lengths = lengths + ops.cast(self._missing()[:, None], lengths.dtype)
         ones = ops.ones_like(lengths)
         # With the lengths as further columns the product is the square at once.
         self._left = ops.concatenate([-2.0 * rows, lengths, ones], axis=1)
         self._right = ops.transpose(ops.concatenate([rows, ones, lengths], axis=1))
-
-    def _missing(self) -> Tensor:
-        """What each row of zeros adds to a square, `[B]`: the cosine to it is 0, as if the square were 2."""
-        return ops.square(self._inverse) * ops.cast(ops.all(self._rows == 0.0, axis=1), self._rows.dtype)
 
     def _differences(self, block: Block) -> Tensor:
         return block.rows(self._rows)[:, None, :] - self._rows[None, :, :]

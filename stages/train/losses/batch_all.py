@@ -1,7 +1,5 @@
 """Batch-all: every triplet of the batch, as a rule averaged over those that still cost something."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
@@ -91,16 +89,6 @@ class TripletBatchAllLoss(EmbeddingLoss):
     def collapsed(self) -> float:
         """The margin, or log 2 if soft: all distances are 0."""
         return hinge_at_a_point(self.margin, self.soft)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {
-            "margin": self.margin,
-            "soft": self.soft,
-            "distance_metric": self.distance_metric,
-            "average_over": self.average_over,
-            "name": self.name,
-        }
 
 
 def _values(

@@ -152,15 +152,6 @@ class PairContrastiveLoss(EmbeddingLoss):
         """Same pairs cost nothing, and different ones, half of all, the margin's square."""
         return self.margin**2 / (4 if self.convention == "hadsell" else 2)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {
-            "margin": self.margin,
-            "convention": self.convention,
-            "distance_metric": self.distance_metric,
-            "name": self.name,
-        }
-
 
 def _pair_values(y_true: Tensor, y_pred: Tensor, margin: float, convention: str, distance_metric: str) -> Tensor:
     labels, rows = labels_and_rows(y_true, y_pred)

@@ -1,5 +1,6 @@
 """What all losses of this package share: labels stay integers, layouts are named, settings checked and serialised."""
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -51,6 +52,10 @@ class EmbeddingLoss(keras.losses.Loss):
     def head(self, embedding_dim: int) -> keras.Model | None:
         """A new layer with weights that stands between the embeddings and this loss; None where it needs none."""
         return None
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, each of which is an attribute of the same name."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "EmbeddingLoss":

@@ -1,6 +1,6 @@
 """The triplet loss of given triplets: anchor, positive and negative stand in the batch one after another."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -95,16 +95,6 @@ class TripletLoss(EmbeddingLoss):
     def collapsed(self) -> float | None:
         """The margin, or log 2 if soft: all distances are 0. A sum depends on the number of triplets."""
         return None if self.reduction == "sum" else hinge_at_a_point(self.margin, self.soft)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {
-            "margin": self.margin,
-            "soft": self.soft,
-            "distance_metric": self.distance_metric,
-            "reduction": self.reduction,
-            "name": self.name,
-        }
 
 
 def _values(y_pred: Tensor, margin: float, soft: bool, metric: str) -> Tensor:

@@ -1,7 +1,5 @@
 """Batch-hard: of each anchor the farthest positive and the nearest negative."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
@@ -99,15 +97,6 @@ class TripletHardLoss(EmbeddingLoss):
     def collapsed(self) -> float:
         """The margin, or log 2 if soft: all distances are 0."""
         return hinge_at_a_point(self.margin, self.soft)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {
-            "margin": self.margin,
-            "soft": self.soft,
-            "distance_metric": self.distance_metric,
-            "name": self.name,
-        }
 
 
 def _values(y_true: Tensor, y_pred: Tensor, margin: float, soft: bool, metric: DistanceMetric) -> Tensor:

@@ -1,7 +1,5 @@
 """Semi-hard: of each positive pair the nearest negative that is farther than the positive."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
@@ -72,10 +70,6 @@ class TripletSemiHardLoss(EmbeddingLoss):
     def collapsed(self) -> float:
         """The margin: all distances are 0."""
         return self.margin
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"margin": self.margin, "distance_metric": self.distance_metric, "name": self.name}
 
 
 def _values(y_true: Tensor, y_pred: Tensor, margin: float, metric: DistanceMetric) -> Tensor:

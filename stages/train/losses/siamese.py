@@ -1,7 +1,7 @@
 """The siamese loss: a head of its own tells from two embeddings whether they are of one class."""
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -69,7 +69,3 @@ class SiameseLoss(EmbeddingLoss):
     def collapsed(self) -> float:
         """Log 2: the head cannot tell the pairs of a point apart, half of which are of one class."""
         return math.log(2)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"name": self.name}
