@@ -1,5 +1,7 @@
 """What evaluate and render read of a split: its images, labels and embeddings, checked against each other."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +32,46 @@ class Split:
     def systems(self) -> dict[str, np.ndarray]:
         """The rows as each system sees them: flat pixels (uint8), untrained and trained embeddings."""
         return {
-            "raw": np.asarray(self.images).reshape(len(self.images), -1),
+            "raw": np.asarray(self.images).reshape(len(self.images), math.prod(self.images.shape[1:])),
             "untrained": self.untrained,
             "trained": self.trained,
         }
+
+    def rows(self, rows: np.ndarray) -> "Split":
+        """Some rows as a split of their own.
+
+        A run of rows without gaps is a view, and images stay on the disk; other rows are copied into memory.
+
+        Args:
+            rows: int `[M]`, ascending, none twice.
+        """
+        consecutive = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
+        chosen = slice(int(rows[0]), int(rows[-1]) + 1) if consecutive else rows
+        return Split(self.images[chosen], self.labels[chosen], self.trained[chosen], self.untrained[chosen])
+
+
+def groups(train_labels: np.ndarray, test_labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows of the test split by whether training knows their class: what is reported apart where classes are held out.
+
+    Only one group, `test`, where training knows all. Else also `test_seen` and `test_unseen`, of which `test_seen` is
+    missing where the test split has held-out classes only: no group is empty, unless the test split is.
+
+    Args:
+        train_labels: int `[N]`, of the training split.
+        test_labels: int `[M]`.
+
+    Returns:
+        int64 rows of the test split by the group's name, ascending.
+
+    >>> groups(np.array([0, 3, 3]), np.array([3, 1, 0]))
+    {'test': array([0, 1, 2]), 'test_seen': array([0, 2]), 'test_unseen': array([1])}
+    """
+    everything = {"test": np.arange(len(test_labels))}
+    seen = np.isin(test_labels, train_labels)
+    if seen.all():
+        return everything
+    parts = {"test_seen": np.flatnonzero(seen), "test_unseen": np.flatnonzero(~seen)}
+    return everything | {name: rows for name, rows in parts.items() if len(rows)}
 
 
 def load_split(paths: config.Paths, name: str) -> Split:
@@ -77,3 +115,21 @@ def load_split(paths: config.Paths, name: str) -> Split:
                 "(training may have diverged: lower the learning rate)"
             )
     return Split(images, labels, trained, untrained)
+
+
+def load_classes(paths: config.Paths, splits: Sequence[Split]) -> list[str]:
+    """The names of all classes, held-out ones too, by class index.
+
+    Raises:
+        UserError: no list of names, or fewer names than the labels of the splits need.
+    """
+    source = Path(paths.prepared) / "classes.json"
+    classes = store.load_json(source)
+    if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+        raise UserError(f"{source}: found other content, expected a list of names")
+    needed = 1 + max(int(split.labels.max(initial=-1)) for split in splits)
+    if len(classes) < needed:
+        raise UserError(
+            f"{source}: found {len(classes)} names, expected {needed} as the labels of {paths.prepared} need"
+        )
+    return classes

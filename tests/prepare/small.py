@@ -48,6 +48,7 @@ def data(folder: Path, **changes: object) -> config.Data:
         "source": "csv",
         "shape": None,
         "image_size": None,
+        "holdout_classes": [],
         "validation": 0.2,
     }
     return config.Data.model_validate(settings | changes)

@@ -112,14 +112,14 @@ def test_every_layout_gives_the_same_arrays(tmp_path: Path, write: Writer) -> No
     write(tmp_path, "train", TRAIN, small.labels(30))
     write(tmp_path, "test", TEST, small.labels(12))
     train, test = csv.read(tmp_path, "small")
-    classes, train_labels, test_labels = index_classes(train, test)
+    classes = index_classes(train, test)
     np.testing.assert_array_equal(train.images, TRAIN.reshape(30, 4, 4, 1))
     np.testing.assert_array_equal(test.images, TEST.reshape(12, 4, 4, 1))
     assert train.images.dtype == np.uint8
-    assert train_labels.dtype == test_labels.dtype == np.int32
-    np.testing.assert_array_equal(train_labels, np.arange(30) % 3)
-    np.testing.assert_array_equal(test_labels, np.arange(12) % 3)
-    assert classes == ["0", "1", "2"]
+    assert classes.train_labels.dtype == classes.test_labels.dtype == np.int32
+    np.testing.assert_array_equal(classes.train_labels, np.arange(30) % 3)
+    np.testing.assert_array_equal(classes.test_labels, np.arange(12) % 3)
+    assert classes.names == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -141,9 +141,9 @@ def test_labels_are_read_as_they_are_meant(
     for part in ("train", "test"):
         small.write(tmp_path / f"{part}_images.csv", small.lines(small.images(6), None))
         small.write(tmp_path / f"{part}_labels.csv", [*([header] if header else []), *written, *written])
-    read, train_labels, test_labels = index_classes(*csv.read(tmp_path, "small"))
-    assert read == classes
-    assert train_labels.tolist() == test_labels.tolist() == indices * 2
+    read = index_classes(*csv.read(tmp_path, "small"))
+    assert read.names == classes
+    assert read.train_labels.tolist() == read.test_labels.tolist() == indices * 2
 
 
 def test_a_quoted_label_may_have_a_comma(tmp_path: Path) -> None:
@@ -152,15 +152,15 @@ def test_a_quoted_label_may_have_a_comma(tmp_path: Path) -> None:
     ]
     for part in ("train", "test"):
         small.write(tmp_path / f"{part}.csv", rows)
-    assert index_classes(*csv.read(tmp_path, "small"))[0] == ["a, b", "c"]
+    assert index_classes(*csv.read(tmp_path, "small")).names == ["a, b", "c"]
 
 
 def test_classes_are_those_of_training_however_test_writes_them(tmp_path: Path) -> None:
     small.write_four(tmp_path)
     small.write(tmp_path / "test_labels.csv", ["label", "01", "+2", *["0"] * 10])
-    classes, _, test_labels = index_classes(*csv.read(tmp_path, "small"))
-    assert classes == ["0", "1", "2"]
-    assert test_labels[:2].tolist() == [1, 2]
+    classes = index_classes(*csv.read(tmp_path, "small"))
+    assert classes.names == ["0", "1", "2"]
+    assert classes.test_labels[:2].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(("shape", "expected"), [([2, 8], (2, 8, 1)), ([8, 2, 1], (8, 2, 1)), (None, (4, 4, 1))])
@@ -204,7 +204,7 @@ MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 @pytest.mark.skipif(not MNIST.is_dir(), reason="the real MNIST is not here; test_digits.py does the same on the digits")
 def test_mnist_is_as_its_readme_says() -> None:
     train, test = csv.read(MNIST, "mnist")
-    _, labels, _ = index_classes(train, test)
+    labels = index_classes(train, test).train_labels
     assert train.images.shape == (60_000, 28, 28, 1)
     assert test.images.shape == (10_000, 28, 28, 1)
     assert labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]

@@ -241,7 +241,8 @@ REFUSALS: list[tuple[str, Callable[[Path], None], str]] = [
     (
         "class that training lacks",
         rewrite("test_labels.csv", [*small.labels(11), "9"]),
-        "{}/test_labels.csv: row 12: found class '9', expected one of those in train_labels.csv",
+        "{}/test_labels.csv: row 12: found class '9', expected one of those in train_labels.csv "
+        "or in data.holdout_classes",
     ),
     (
         "two candidates",

@@ -52,6 +52,7 @@ def test_summary_tells_what_was_prepared(tmp_path: Path) -> None:
             "validation": {"0": 2, "1": 2, "2": 2},
             "test": {"0": 4, "1": 4, "2": 4},
         },
+        "held_out": {"classes": [], "training_images_left_out": 0, "test_images": 0},
     }
 
 
