@@ -1,61 +1,203 @@
-"""How well an embedding retrieves: recall@k and MAP@R leave-one-out, k-NN accuracy against the training images."""
+"""How well an embedding retrieves: all of `MEASURES.md`, per query, as means, macro, by class and with intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from stages import ranking
+from stages import progress
+from stages.ranking import chance as random_order
+from stages.ranking import measures, ranks, votes
+from stages.ranking.neighbours import nearest
 
-DRAWS = 20_000  # votes drawn for the chance level of k-NN accuracy
+__all__ = [
+    "Retrieved",
+    "chance",
+    "chance_in_gallery",
+    "class_means",
+    "in_gallery",
+    "intervals",
+    "knn_chance",
+    "knn_correct",
+    "leave_one_out",
+    "macro_means",
+    "means",
+    "nearest",
+]
+
+COUNTS = 2**22  # of resamples × queries, drawn at once
 
 
-def leave_one_out_report(
-    embeddings: np.ndarray, labels: np.ndarray, recall_at: Sequence[int]
-) -> dict[str, float | None]:
-    """`recall_at_<k>` for each k, and `map_at_r`.
+@dataclass(frozen=True)
+class Retrieved:
+    """What each query finds.
+
+    Attributes:
+        queries: int64 `[Q]`, ascending: the rows that count as queries, for something else has their label.
+        values: float64 `[Q]` for each measure, by its name.
+        left_out: how many rows do not count.
+    """
+
+    queries: np.ndarray
+    values: dict[str, np.ndarray]
+    left_out: int
+
+
+def leave_one_out(embeddings: np.ndarray, labels: np.ndarray, ks: Sequence[int]) -> Retrieved:
+    """Each item looks for the others of its label.
 
     Args:
-        embeddings: `[N, D]`.
+        embeddings: `[N, D]`, finite numbers of any scale that float32 can hold.
         labels: int `[N]`.
-        recall_at: the ks.
+        ks: for `recall_at_<k>` and, where k > 1, `precision_at_<k>`.
+
+    Returns:
+        These, `r_precision`, `map_at_r` and `mrr` of each query, ties at their expectation.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+
+    >>> found = leave_one_out(np.array([[0.0], [1.0], [2.5], [3.0]]), np.array([0, 0, 1, 0]), ks=[1])
+    >>> found.queries.tolist(), found.values["mrr"].tolist(), found.left_out
+    ([0, 1, 3], [1.0, 1.0, 0.5], 1)
     """
-    ranked = ranking.leave_one_out(embeddings, labels, at_least=max(recall_at))
-    return _named(ranking.recall_at_k(ranked, recall_at), ranking.map_at_r(ranked))
+    return _retrieved(ranks.leave_one_out(embeddings, labels, max(ks, default=1)), len(labels), ks)
 
 
-def leave_one_out_chance(labels: np.ndarray, recall_at: Sequence[int]) -> dict[str, float | None]:
-    """The same for a random order: exact, from the class counts."""
-    return _named(ranking.chance_recall_at_k(labels, recall_at), ranking.chance_map_at_r(labels))
+def in_gallery(
+    queries: np.ndarray,
+    query_labels: np.ndarray,
+    gallery: np.ndarray,
+    gallery_labels: np.ndarray,
+    ks: Sequence[int],
+) -> Retrieved:
+    """Each query looks for its label in a gallery that it is not part of. Otherwise as `leave_one_out`."""
+    rankings = ranks.in_gallery(queries, query_labels, gallery, gallery_labels, max(ks, default=1))
+    return _retrieved(rankings, len(query_labels), ks)
 
 
-def queries_left_out(labels: np.ndarray) -> int:
-    """How many items have no other of their label."""
-    _, counts = np.unique(labels, return_counts=True)
-    return int((counts == 1).sum())
+def chance(labels: np.ndarray, ks: Sequence[int]) -> dict[str, float | None]:
+    """The means of `leave_one_out` for a random order: exact, from the class counts."""
+    return random_order.leave_one_out(labels, ks)
 
 
-def knn_accuracy(
-    embeddings: np.ndarray, labels: np.ndarray, gallery: np.ndarray, gallery_labels: np.ndarray, neighbours: int
-) -> float:
-    """Share of items whose label the nearest in the gallery vote for, as scikit-learn's `KNeighborsClassifier` does."""
-    from sklearn.neighbors import KNeighborsClassifier
-
-    classifier = KNeighborsClassifier(n_neighbors=neighbours).fit(gallery, gallery_labels)
-    return float(np.mean(classifier.predict(embeddings) == labels))
+def chance_in_gallery(
+    query_labels: np.ndarray, gallery_labels: np.ndarray, ks: Sequence[int]
+) -> dict[str, float | None]:
+    """The means of `in_gallery` for a random order: exact, from the class counts."""
+    return random_order.in_gallery(query_labels, gallery_labels, ks)
 
 
-def knn_chance(labels: np.ndarray, gallery_labels: np.ndarray, neighbours: int, seed: int) -> float:
-    """`knn_accuracy` where the nearest are drawn at random, over 20,000 seeded votes.
+def knn_correct(
+    queries: np.ndarray,
+    query_labels: np.ndarray,
+    gallery: np.ndarray,
+    gallery_labels: np.ndarray,
+    neighbours: int,
+    seed: int,
+) -> Retrieved:
+    """Whether the nearest in the gallery vote for the query's label, as in scikit-learn's `KNeighborsClassifier`.
 
-    The smallest label wins a tied vote, as in scikit-learn. Where the items are equally many in each class, this is
-    1 / classes without noise.
+    The smallest label wins a tied vote. Neighbours that tie in distance at the last place count at their expectation.
+
+    Args:
+        queries: `[Q, D]`, finite numbers of any scale that float32 can hold.
+        query_labels: int `[Q]`; queries whose label the gallery lacks are left out.
+        gallery: `[N, D]`.
+        gallery_labels: int `[N]`.
+        neighbours: how many vote, at most N.
+        seed: of the draws that stand for the expectation where very many classes tie.
+
+    Returns:
+        `knn_accuracy` of each query.
+
+    Raises:
+        ValueError: more neighbours than the gallery has, or a number is NaN or infinite.
     """
-    classes, items = np.unique(gallery_labels, return_inverse=True)
-    drawn = np.random.default_rng([seed, 3]).choice(items, (DRAWS, neighbours))
-    votes = np.array([np.bincount(row).argmax() for row in drawn])
-    shares = (labels[:, None] == classes).mean(axis=0)
-    return float(shares[votes].mean())
+    kept = np.flatnonzero(ranks.same_label_counts(query_labels, gallery_labels))
+    wins = votes.own_label_wins(queries[kept], query_labels[kept], gallery, gallery_labels, neighbours, seed)
+    return Retrieved(kept, {"knn_accuracy": wins}, len(query_labels) - len(kept))
 
 
-def _named(recalls: dict[int, float | None], map_at_r: float | None) -> dict[str, float | None]:
-    return {**{f"recall_at_{k}": recall for k, recall in recalls.items()}, "map_at_r": map_at_r}
+def knn_chance(query_labels: np.ndarray, gallery_labels: np.ndarray, neighbours: int, seed: int) -> float | None:
+    """The mean of `knn_correct` for a random order; None where no query is left."""
+    classes, counts = np.unique(gallery_labels, return_counts=True)
+    known = query_labels[np.isin(query_labels, classes)]
+    if not len(known):
+        return None
+    wins = votes.win_probabilities(np.zeros_like(counts), counts, neighbours, seed)
+    return float(wins[np.searchsorted(classes, known)].mean())
+
+
+def means(found: Retrieved) -> dict[str, float | None]:
+    """Of each measure over all queries; None where no query is left."""
+    return {name: float(values.mean()) if len(values) else None for name, values in found.values.items()}
+
+
+def macro_means(found: Retrieved, labels: np.ndarray) -> dict[str, float | None]:
+    """Of each measure over classes, of their means over queries; None where no query is left.
+
+    Args:
+        found: of any of the above.
+        labels: int, of all rows of which `found.queries` are some.
+    """
+    _, _, by_class = _class_means(found, labels)
+    return {name: float(values.mean()) if len(values) else None for name, values in by_class.items()}
+
+
+def class_means(found: Retrieved, labels: np.ndarray) -> dict[int, dict[str, float]]:
+    """By label the mean of each measure, and under `queries` the number of queries. Arguments as for `macro_means`."""
+    classes, counts, by_class = _class_means(found, labels)
+    return {
+        int(label): {"queries": int(counts[i]), **{name: float(values[i]) for name, values in by_class.items()}}
+        for i, label in enumerate(classes)
+    }
+
+
+def intervals(found: Retrieved, resamples: int, seed: int) -> dict[str, tuple[float, float] | None]:
+    """95 % percentile bootstrap of the means, over queries; None where no query is left.
+
+    Args:
+        found: of any of the above.
+        resamples: how many times as many queries are drawn with replacement.
+        seed: of the draws, which are the same for all measures and for all that have as many queries.
+    """
+    queries = len(found.queries)
+    if not queries:
+        return dict.fromkeys(found.values)
+    values = np.stack(list(found.values.values()), axis=1)
+    rng = np.random.default_rng([seed, 12])
+    size = max(1, COUNTS // queries)
+    drawn = [_resampled(values, min(size, resamples - begin), rng) for begin in range(0, resamples, size)]
+    low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975], axis=0)
+    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(found.values)}
+
+
+def _retrieved(rankings: Iterator[ranks.Ranking], rows: int, ks: Sequence[int]) -> Retrieved:
+    found, values = [], []
+    with progress.bar("rank", total=rows, unit="queries") as bar:
+        for ranking in rankings:
+            found.append(ranking.queries)
+            values.append(measures.each(ranking, ks))
+            bar.update(len(ranking.queries))
+    queries = np.concatenate(found) if found else np.zeros(0, np.int64)
+    order = np.argsort(queries)
+    joined = {
+        name: np.concatenate([np.zeros(0), *(part[name] for part in values)])[order] for name in measures.names(ks)
+    }
+    return Retrieved(queries[order], joined, rows - len(queries))
+
+
+def _class_means(found: Retrieved, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Classes that have queries, how many these are, and each measure's mean in each class."""
+    classes, codes, counts = np.unique(labels[found.queries], return_inverse=True, return_counts=True)
+    return classes, counts, {name: np.bincount(codes, values) / counts for name, values in found.values.items()}
+
+
+def _resampled(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Means, float64 `[resamples, measures]`, of as many values `[Q, measures]`, drawn with replacement."""
+    queries = len(values)
+    drawn = rng.integers(queries, size=(resamples, queries))
+    drawn += queries * np.arange(resamples)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=resamples * queries).reshape(resamples, queries)
+    return times @ values / queries

@@ -132,7 +132,7 @@ class _Selection(keras.callbacks.Callback):
                 f"training diverged in epoch {epoch + 1} (loss {logs['loss']:.3g}): embeddings are NaN or infinite; "
                 f"{_advice('a lower rate (optimizer.learning_rate)', self.learner.statistics.loss)}"
             )
-        ranked = ranking.leave_one_out(embeddings, self.validation.labels)
+        ranked = list(ranking.leave_one_out(embeddings, self.validation.labels))
         recall, map_at_r = ranking.recall_at_k(ranked, [1])[1], ranking.map_at_r(ranked)
         if recall is None or map_at_r is None:
             raise ValueError("no class has two validation images")

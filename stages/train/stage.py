@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from stages import config, ranking, store, tracking
+from stages import config, grid, ranking, store, tracking
 from stages.errors import UserError
 from stages.train import curves, strategy
 from stages.train.augmentation import RandomAffine
@@ -150,7 +150,7 @@ def _files_behind(paths: config.Paths) -> list[Path]:
         for split in ("train", "validation")
         for kind in ("images", "labels")
     ]
-    code = [*Path(__file__).parent.rglob("*.py"), Path(ranking.__file__)]
+    code = [*Path(__file__).parent.rglob("*.py"), *Path(ranking.__file__).parent.glob("*.py"), Path(grid.__file__)]
     lock = Path(__file__).parents[2] / "requirements.lock"
     return [*prepared, Path(paths.batches), *sorted(code), lock]
 

@@ -1,0 +1,11 @@
+"""Exact rankings of an embedding's nearest neighbours, and the retrieval measures on them (`MEASURES.md`).
+
+`placed` holds the exact distances, `search` finds who can be among the nearest, `ranks` says which of these have the
+query's label, `measures` makes figures of that, `neighbours` and `votes` tell who the nearest are. What training needs
+to compare its epochs is named here.
+"""
+
+from stages.ranking.measures import map_at_r, recall_at_k
+from stages.ranking.ranks import leave_one_out
+
+__all__ = ["leave_one_out", "map_at_r", "recall_at_k"]

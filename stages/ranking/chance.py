@@ -1,0 +1,48 @@
+"""What the measures give on average for a random order of the gallery: for a ranking in which all of it ties."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stages.ranking.measures import each, names
+from stages.ranking.ranks import Ranking, same_label_counts
+
+
+def leave_one_out(labels: np.ndarray, ks: Sequence[int]) -> dict[str, float | None]:
+    """Mean over queries of `measures.each` for a random order of all others, exact; None if there is no query.
+
+    >>> leave_one_out(np.array([0, 0, 0, 1, 2]), [1])["recall_at_1"]
+    0.5
+    """
+    return _means(same_label_counts(labels, labels) - 1, len(labels) - 1, ks)
+
+
+def in_gallery(query_labels: np.ndarray, gallery_labels: np.ndarray, ks: Sequence[int]) -> dict[str, float | None]:
+    """The same for a random order of the gallery."""
+    return _means(same_label_counts(query_labels, gallery_labels), len(gallery_labels), ks)
+
+
+def _means(same: np.ndarray, candidates: int, ks: Sequence[int]) -> dict[str, float | None]:
+    # One ranking for each R(q): there are few, though classes may be many.
+    distinct, queries = np.unique(same[same > 0], return_counts=True)
+    if not len(distinct):
+        return dict.fromkeys(names(ks))
+    found = [each(_all_tied(count, candidates, max(ks, default=1)), ks) for count in distinct.tolist()]
+    return {name: float(np.average([row[name][0] for row in found], weights=queries)) for name in names(ks)}
+
+
+def _all_tied(same: int, candidates: int, at_least: int) -> Ranking:
+    depth = min(max(same, at_least), candidates)
+    index = np.arange(depth)[None]
+    return Ranking(
+        queries=np.array([0]),
+        relevant=index < same,
+        starts=index == 0,
+        beyond=np.array([candidates - depth]),
+        beyond_relevant=np.array([0]),
+        nearer=np.array([0]),
+        tied=np.array([candidates]),
+        tied_relevant=np.array([same]),
+        same=np.array([same]),
+        candidates=candidates,
+    )
