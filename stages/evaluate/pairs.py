@@ -92,11 +92,17 @@ def deal(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return folds
 
 
+def by_class(items: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The items with equal labels side by side, and for each the position at which its class ends."""
+    ordered = items[np.argsort(labels[items], kind="stable")]
+    return ordered, np.searchsorted(labels[ordered], labels[ordered], side="right")
+
+
 def _balanced(
     items: np.ndarray, labels: np.ndarray, limit: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """As many same as different pairs of these items, at most `limit` of each: first the same ones."""
-    ordered, ends = _by_class(items, labels)
+    ordered, ends = by_class(items, labels)
     position = np.arange(len(ordered))
     count = min(limit, _balanced_count(items, labels) // 2)
     same = _draw(position + 1, ends - position - 1, count, rng)
@@ -109,12 +115,6 @@ def _balanced_count(items: np.ndarray, labels: np.ndarray) -> int:
     _, counts = np.unique(labels[items], return_counts=True)
     same = int((counts * (counts - 1) // 2).sum())
     return 2 * min(same, len(items) * (len(items) - 1) // 2 - same)
-
-
-def _by_class(items: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The items with equal labels side by side, and for each the position at which its class ends."""
-    ordered = items[np.argsort(labels[items], kind="stable")]
-    return ordered, np.searchsorted(labels[ordered], labels[ordered], side="right")
 
 
 def _draw(

@@ -1,5 +1,7 @@
 """Pairs: which are drawn, how many of either kind, and that folds share no item."""
 
+import tracemalloc
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,3 +111,16 @@ def test_seed_decides_the_pairs():
         np.testing.assert_array_equal(first.left, again.left)
         np.testing.assert_array_equal(first.right, again.right)
         assert as_set(first) != as_set(other)
+
+
+def test_a_sample_of_twenty_billion_pairs_takes_no_more_than_itself():
+    labels = np.zeros(200_000, np.int32)
+    tracemalloc.start()
+    chosen = pairs.natural(labels, 100_000, seed=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert chosen.available == 19_999_900_000
+    assert len(chosen) == len(as_set(chosen)) == 100_000
+    assert (chosen.left < chosen.right).all()
+    assert chosen.right.max() < 200_000
+    assert peak < 20e6
