@@ -7,9 +7,10 @@ READY := $(VENV)/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 UI_PORT ?= 5000
 SERVE_PORT ?= 5001
+PROJECTOR_PORT ?= 6006
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro mnist test lint format bench ui serve lock clean
+.PHONY: help setup repro mnist test lint format bench ui serve projector lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +48,9 @@ ui: $(READY)  ## compare runs in the browser
 
 serve: $(READY)  ## answer images with embeddings over HTTP
 	@$(BIN)/python -m stages.tracking serve --port $(SERVE_PORT)
+
+projector: $(READY)  ## walk through the embedding in three dimensions, in TensorBoard
+	@$(BIN)/python -m stages.render.projector --port $(PROJECTOR_PORT)
 
 lock: $(READY)  ## renew requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes --upgrade \

@@ -1,12 +1,22 @@
-"""Files for TensorBoard's Embedding Projector: vectors, their metadata and a thumbnail of each in one sprite."""
+"""Files for TensorBoard's Embedding Projector: vectors, their metadata and a thumbnail of each in one sprite.
 
+`python -m stages.render.projector` opens TensorBoard on them.
+"""
+
+import argparse
 import json
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
-from stages import store
+from stages import config, store
+from stages.command import call_or_exit
+from stages.errors import UserError
+from stages.render.thumbnails import picture
 
 FILES = ("vecs.tsv", "meta.tsv", "sprite.png", "projector_config.pbtxt")
 SPRITE_SIDE = 8192  # pixels: TensorBoard shows no larger one
@@ -33,16 +43,14 @@ def write(
         classes: the names.
         name: what the projector calls the embedding.
     """
-    from PIL import Image
-
-    vectors, metadata, picture, settings = files = [folder / file for file in FILES]
+    vectors, metadata, sprite, settings = files = [folder / file for file in FILES]
     store.save_text(vectors, "".join("\t".join(f"{value:.6g}" for value in row) + "\n" for row in embeddings.tolist()))
     names = [" ".join(label.split()) for label in classes]
-    rows = "".join(f"{i}\t{names[label]}\n" for i, label in zip(index.tolist(), labels.tolist(), strict=True))
-    store.save_text(metadata, "index\tclass\n" + rows)
-    sprite, (height, width) = mosaic(images)
-    with store.replacing(picture) as temporary:
-        Image.fromarray(sprite[:, :, 0] if sprite.shape[2] == 1 else sprite).save(temporary)
+    rows = "".join(f"{names[label]}\t{i}\n" for i, label in zip(index.tolist(), labels.tolist(), strict=True))
+    store.save_text(metadata, "class\tindex\n" + rows)
+    grid, (height, width) = mosaic(images)
+    with store.replacing(sprite) as temporary:
+        picture(grid).save(temporary)
     store.save_text(
         settings,
         "embeddings {\n"
@@ -50,7 +58,7 @@ def write(
         f'  tensor_path: "{vectors.name}"\n'
         f'  metadata_path: "{metadata.name}"\n'
         "  sprite {\n"
-        f'    image_path: "{picture.name}"\n'
+        f'    image_path: "{sprite.name}"\n'
         f"    single_image_dim: {width}\n"
         f"    single_image_dim: {height}\n"
         "  }\n"
@@ -85,3 +93,44 @@ def _thumbnails(images: np.ndarray, largest: int) -> np.ndarray:
         factor = max(1, largest // long_side)
     step = -(-long_side * factor // largest)
     return images.repeat(factor, axis=1).repeat(factor, axis=2)[:, ::step, ::step]
+
+
+def show(folder: Path, port: int) -> None:
+    """Run TensorBoard on the files, on this machine only, until Ctrl+C.
+
+    Raises:
+        UserError: a file is missing, or the port is taken.
+    """
+    for file in FILES:
+        if not (folder / file).is_file():
+            raise UserError(f"{folder / file}: no such file; expected the output of the render stage (run `dvc repro`)")
+    url = _start_tensorboard(folder, port)
+    print(f"{url}#projector shows {folder}; Ctrl+C ends it", flush=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print()
+
+
+def _start_tensorboard(folder: Path, port: int) -> str:
+    # By this module TensorBoard knows that it is to do without TensorFlow, which takes 4 s to import and makes remarks.
+    sys.modules["tensorboard.compat.notf"] = ModuleType("notf")
+    from tensorboard import default, program  # type: ignore[import-untyped]
+
+    server = program.TensorBoard(default.get_plugins())
+    server.configure(logdir=str(folder), host="127.0.0.1", port=port, load_fast="false")
+    try:
+        return server.launch()
+    except program.TensorBoardServerException as error:
+        raise UserError(f"--port: found {port}, expected a free one ({' '.join(str(error).split())})") from None
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.render.projector", description="Open the projector.")
+    parser.add_argument("--port", type=int, required=True, help="where TensorBoard listens, on this machine only")
+    options = parser.parse_args()
+    call_or_exit("projector", lambda: show(Path(config.load().paths.projector), options.port), debug=False)
+
+
+if __name__ == "__main__":
+    _main()

@@ -12,7 +12,7 @@ def stratified(labels: np.ndarray, limit: int, seed: int) -> np.ndarray:
     """
     if len(labels) <= limit:
         return np.arange(len(labels))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 11])
     # An item's place in its shuffled class, as a share of it: those with the smallest are taken.
     place = np.empty(len(labels))
     for label in np.unique(labels):

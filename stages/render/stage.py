@@ -1,98 +1,189 @@
-"""The render stage: embeddings and images in; t-SNE maps and files for the Embedding Projector out."""
+"""The render stage: embeddings and images in; maps, the gallery of the worst, files for the Embedding Projector out."""
 
-import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from stages import config, store, tracking
-from stages.embedded import Split, load_split
-from stages.errors import UserError
-from stages.render import maps, projector
+from stages import config, progress, tracking
+from stages.embedded import Split, load_classes, load_split
+from stages.render import gallery, interactive, maps, projections, projector
+from stages.render.controls import View
 from stages.render.sampling import stratified
+from stages.render.thumbnails import thumbnails
 
-SHEET = "tsne.png"
-SEEN_AS = {"raw": "Raw pixels", "embedding": "Trained embedding"}
-DRAWN = ("train", "test")
+FEATURES = {"raw": "Raw pixels", "embedding": "Trained embedding"}
+LARGEST = 64  # pixels a side: larger images are drawn, and compared as raw pixels, after they were averaged down
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is drawn of a split.
+
+    Attributes:
+        split: its name.
+        total: how many images it has.
+        rows: int `[N]`, which of them these are.
+        images: uint8 `[N, H, W, C]`, at most `LARGEST` a side.
+        labels: int32 `[N]`.
+        trained: float32 `[N, D]`.
+    """
+
+    split: str
+    total: int
+    rows: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+    trained: np.ndarray
+
+    def features(self, kind: str) -> np.ndarray:
+        """One of `FEATURES` as `[N, D]`."""
+        return self.images.reshape(len(self.images), -1) if kind == "raw" else self.trained
+
+    def size(self) -> str:
+        """How many of how many."""
+        return f"{len(self.rows):,} of {self.total:,}"
+
+
+Projected = tuple[str, str, str]  # method, kind of features, split
 
 
 def run(data: config.Data, render: config.Render, paths: config.Paths, seed: int) -> None:
-    """Draw raw pixels and the trained embedding of training and test images, and write the projector's files."""
+    """Draw maps of raw pixels and the trained embedding and a gallery of the worst; write the projector's files."""
     began = time.perf_counter()
-    splits = {name: load_split(paths, name) for name in DRAWN}
-    classes = load_classes(paths, splits)
-    pictures = draw_maps(splits, classes, data.name, render, Path(paths.maps), seed)
-    files = write_projector(splits["test"], classes, data.name, render, Path(paths.projector), seed)
+    projections.check_available(render.methods)
+    train, test = (load_split(paths, name) for name in ("train", "test"))
+    classes = load_classes(paths, (train, test))
+    written = draw_all(train, test, classes, data.name, render, paths, seed)
     settings = dict(config.flatten({"render": render.model_dump()}))
     with tracking.continued(Path(paths.model) / "run.json", settings=settings) as tracked:
-        for folder, written in (("maps", pictures), ("projector", files)):
-            for file in written:
+        for folder, files in written.items():
+            for file in files:
                 tracked.artifact(file, folder)
     seconds = time.perf_counter() - began
-    print(f"drew {len(pictures)} maps in {paths.maps}, projector files in {paths.projector} ({seconds:.1f} s)")
+    count = len(written["maps"])
+    print(f"wrote {count} files into {paths.maps}, projector files into {paths.projector} ({seconds:.1f} s)")
 
 
-def load_classes(paths: config.Paths, splits: dict[str, Split]) -> list[str]:
-    """The names of the classes.
+def draw_all(
+    train: Split,
+    test: Split,
+    classes: Sequence[str],
+    data_name: str,
+    settings: config.Render,
+    paths: config.Paths,
+    seed: int,
+) -> dict[str, list[Path]]:
+    """Write every file, with a progress bar; returns them under `maps` and `projector`."""
+    folder = Path(paths.maps)
+    names = names_with_unseen(classes, train.labels)
+    samples = (
+        sample_of("train", train, settings.train_points, seed),
+        sample_of("test", test, settings.test_points, seed),
+    )
+    maps_wanted = len(settings.methods) * len(FEATURES) * len(samples)
+    with progress.bar("render", maps_wanted + len(settings.methods) + 3, "parts") as bar:
+        found = {}
+        for key, projection in project_all(samples, settings, seed):
+            found[key] = projection
+            bar.update()
+        pictures = []
+        for method in settings.methods:
+            pictures += draw_maps(folder, method, found, samples, names, data_name)
+            bar.update()
+        pictures.append(write_interactive(folder, settings.methods, found, samples[-1], names, data_name))
+        bar.update()
+        pictures += gallery.draw(folder, test, train.labels, classes, settings)
+        bar.update()
+        files = write_projector(Path(paths.projector), test, classes, data_name, settings.projector_points, seed)
+        bar.update()
+    return {"maps": pictures, "projector": files}
 
-    Raises:
-        UserError: no list of names, or fewer names than the labels need.
+
+def names_with_unseen(classes: Sequence[str], train_labels: np.ndarray) -> list[str]:
+    """The names, with a remark at those that training never saw.
+
+    >>> names_with_unseen(["cat", "dog"], np.array([0, 0]))
+    ['cat', 'dog (unseen)']
     """
-    source = Path(paths.prepared) / "classes.json"
-    classes = store.load_json(source)
-    if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
-        raise UserError(f"{source}: found other content, expected a list of names")
-    needed = 1 + max(int(split.labels.max(initial=-1)) for split in splits.values())
-    if len(classes) < needed:
-        raise UserError(
-            f"{source}: found {len(classes)} names, expected {needed} as the labels of {paths.prepared} need"
-        )
-    return classes
+    seen = set(train_labels.tolist())
+    return [name if label in seen else f"{name} (unseen)" for label, name in enumerate(classes)]
+
+
+def sample_of(split: str, data: Split, limit: int, seed: int) -> Sample:
+    """At most `limit` images, stratified by class."""
+    rows = stratified(data.labels, limit, seed)
+    images = thumbnails(data.images, rows, LARGEST)
+    return Sample(split, len(data.labels), rows, images, data.labels[rows], data.trained[rows])
+
+
+def project_all(
+    samples: Sequence[Sample], settings: config.Render, seed: int
+) -> Iterator[tuple[Projected, projections.Projection]]:
+    """Project each kind of features of each sample by each method."""
+    jobs: dict[Projected, tuple[str, np.ndarray]] = {
+        (method, kind, sample.split): (method, sample.features(kind))
+        for sample in sorted(samples, key=lambda sample: -len(sample.rows))  # the longest first
+        for method in settings.methods
+        for kind in FEATURES
+    }
+    return projections.project_all(jobs, settings.perplexity, seed)
 
 
 def draw_maps(
-    splits: dict[str, Split], classes: list[str], name: str, settings: config.Render, folder: Path, seed: int
+    folder: Path,
+    method: str,
+    found: Mapping[Projected, projections.Projection],
+    samples: Sequence[Sample],
+    names: Sequence[str],
+    data_name: str,
 ) -> list[Path]:
-    """Draw `tsne_<raw|embedding>_<train|test>.png` and the sheet of all four; returns the files."""
-    drawn: dict[tuple[str, str], maps.Map] = {}
-    for split in DRAWN:
-        data = splits[split]
-        chosen = stratified(data.labels, settings.points, seed)
-        for kind, features in (("raw", _pixels(data.images, chosen)), ("embedding", data.trained[chosen])):
-            _show_progress(f"t-SNE {len(drawn) + 1} of 4: {SEEN_AS[kind].lower()}, {split}, {len(chosen):,} points")
-            drawn[kind, split] = maps.Map(
-                points=maps.tsne(features, settings.perplexity, seed),
-                labels=data.labels[chosen],
-                names=classes,
-                title=f"{SEEN_AS[kind]}, {split}: t-SNE of {len(chosen):,} of {len(data.labels):,} images",
-            )
-    written = []
-    for kind in SEEN_AS:
-        for split in DRAWN:
-            written.append(folder / f"tsne_{kind}_{split}.png")
-            maps.draw_one(written[-1], drawn[kind, split])
-    written.append(folder / SHEET)
-    maps.draw_sheet(
-        written[-1], [drawn[kind, split] for kind in SEEN_AS for split in DRAWN], f"{name}: before and after training"
-    )
-    return written
+    """Draw `<method>_<raw|embedding>_<train|test>.png` and the sheet of all four; returns the files."""
+    title = projections.TITLES[method]
+    drawn = {
+        folder / f"{method}_{kind}_{sample.split}.png": maps.Map(
+            projection=found[method, kind, sample.split],
+            labels=sample.labels,
+            names=names,
+            title=f"{seen_as}, {sample.split}: {title} of {sample.size()} images",
+        )
+        for kind, seen_as in FEATURES.items()
+        for sample in samples
+    }
+    for path, one in drawn.items():
+        maps.draw_one(path, one)
+    sheet = folder / f"{method}.png"
+    maps.draw_sheet(sheet, list(drawn.values()), f"{data_name}: before and after training")
+    return [*drawn, sheet]
+
+
+def write_interactive(
+    folder: Path,
+    methods: Sequence[str],
+    found: Mapping[Projected, projections.Projection],
+    sample: Sample,
+    names: Sequence[str],
+    data_name: str,
+) -> Path:
+    """Write the page of all maps of the test images; returns it."""
+    views = [
+        View(seen_as, projections.TITLES[method], found[method, kind, sample.split])
+        for kind, seen_as in FEATURES.items()
+        for method in methods
+    ]
+    page = folder / "map.html"
+    points = interactive.Points(sample.images, sample.labels, names, sample.rows)
+    interactive.write(page, points, views, f"{data_name}: {sample.size()} test images")
+    return page
 
 
 def write_projector(
-    test: Split, classes: list[str], name: str, settings: config.Render, folder: Path, seed: int
+    folder: Path, test: Split, classes: Sequence[str], data_name: str, limit: int, seed: int
 ) -> list[Path]:
     """Write the files of `projector.FILES` for the test images; returns them."""
-    chosen = stratified(test.labels, settings.projector_points, seed)
+    sample = sample_of("test", test, limit, seed)
     return projector.write(
-        folder, test.trained[chosen], test.images[chosen], test.labels[chosen], chosen, classes, f"{name} test"
+        folder, sample.trained, sample.images, sample.labels, sample.rows, classes, f"{data_name} test"
     )
-
-
-def _pixels(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    return images[chosen].reshape(len(chosen), -1).astype(np.float32) / 255
-
-
-def _show_progress(line: str) -> None:
-    if sys.stderr.isatty():
-        print(f"render: {line} …", file=sys.stderr)

@@ -1,6 +1,14 @@
 """The Embedding Projector's files agree with each other, row by row and thumbnail by thumbnail."""
 
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from stages import config
+from stages.errors import UserError
 from stages.render import projector
+
+ROOT = Path(__file__).parents[2]
 
 
 def numbered(n, height=8, width=8, channels=1):
@@ -55,9 +67,9 @@ def test_files_are_in_one_order(tmp_path, channels):
     assert tuple(file.name for file in files) == projector.FILES
     np.testing.assert_allclose(np.loadtxt(tmp_path / "vecs.tsv", delimiter="\t"), embeddings, rtol=1e-5)
     metadata = (tmp_path / "meta.tsv").read_text(encoding="utf-8").splitlines()
-    assert metadata[0] == "index\tclass"
+    assert metadata[0] == "class\tindex"
     names = ["zero", "a b c", "é"]
-    assert metadata[1:] == [f"{i}\t{names[label]}" for i, label in zip(index, labels, strict=True)]
+    assert metadata[1:] == [f"{names[label]}\t{i}" for i, label in zip(index, labels, strict=True)]
     settings_text = (tmp_path / "projector_config.pbtxt").read_text()
     width, height = map(int, re.findall(r"single_image_dim: (\d+)", settings_text))
     with Image.open(tmp_path / "sprite.png") as picture:
@@ -82,3 +94,54 @@ def test_settings_name_the_files_in_tensorboards_format(tmp_path):
 }
 """
     assert (tmp_path / "projector_config.pbtxt").read_text() == expected
+
+
+@pytest.fixture
+def tensorboard(tmp_path):
+    """The folder of the files and the address of a TensorBoard on it, started as `make projector` does."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "projector"
+    embeddings, labels = rng.normal(size=(30, 6)).astype(np.float32), rng.integers(0, 3, 30)
+    projector.write(folder, embeddings, numbered(30), labels, np.arange(30), ["a", "b", "c"], "digits test")
+    (tmp_path / "params.yaml").write_text(config.compose([f"paths.projector={folder}"]))
+    server = subprocess.Popen(
+        [sys.executable, "-m", "stages.render.projector", "--port", "0"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout
+    yield folder, server.stdout.readline(), server
+    server.kill()
+    server.communicate()
+
+
+def test_tensorboard_serves_the_files_and_ends_at_ctrl_c(tensorboard):
+    folder, line, server = tensorboard
+    found = re.fullmatch(r"(http://127\.0\.0\.1:\d+/)#projector shows .*projector; Ctrl\+C ends it\n", line)
+    assert found, server.communicate()[1]
+
+    def fetch(route, **query):
+        address = f"{found[1]}data/plugin/projector/{route}?{urllib.parse.urlencode(query)}"
+        return urllib.request.urlopen(address, timeout=20).read()
+
+    assert json.loads(fetch("runs")) == ["."]
+    [embedding] = json.loads(fetch("info", run="."))["embeddings"]
+    assert embedding["tensorName"] == "digits test"
+    assert embedding["tensorShape"] == [30, 6]
+    assert embedding["sprite"]["singleImageDim"] == [32, 32]
+    asked = {"run": ".", "name": "digits test"}
+    vectors = np.frombuffer(fetch("tensor", **asked), np.float32).reshape(30, 6)
+    np.testing.assert_allclose(vectors, np.loadtxt(folder / "vecs.tsv", delimiter="\t"), rtol=1e-6)
+    assert fetch("metadata", **asked) == (folder / "meta.tsv").read_bytes()
+    assert fetch("sprite_image", **asked) == (folder / "sprite.png").read_bytes()
+    server.send_signal(signal.SIGINT)
+    _, errors = server.communicate(timeout=20)
+    assert (server.returncode, errors) == (0, "")
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"vecs\.tsv: no such file; expected the output of the render stage"):
+        projector.show(tmp_path, port=6006)

@@ -1,6 +1,8 @@
 """The render stage writes every file that it promises, and says in a line what is wrong with its inputs."""
 
 import contextlib
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,36 +11,48 @@ import pytest
 from stages import config, store
 from stages.embedded import Split
 from stages.errors import UserError
-from stages.render import maps, stage
+from stages.render import maps, projections, stage
+from stages.render.sampling import stratified
 
-MAPS = ["tsne.png", *(f"tsne_{kind}_{split}.png" for kind in ("embedding", "raw") for split in ("test", "train"))]
+METHODS = ["pca", "tsne"]
+DRAWN = [f"{kind}_{split}" for kind in ("embedding", "raw") for split in ("test", "train")]
+MAPS = [f"{method}{name}.png" for method in METHODS for name in ("", *(f"_{drawn}" for drawn in DRAWN))]
+GALLERY = ["hardest_negatives.png", "hardest_positives.png", "worst_queries.png"]
 PROJECTOR = ["meta.tsv", "projector_config.pbtxt", "sprite.png", "vecs.tsv"]
 
 
-@pytest.fixture
-def paths(tmp_path):
-    return config.Paths(**{name: str(tmp_path / name) for name in config.Paths.model_fields})
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("render")
+    return config.Paths(**{name: str(folder / name) for name in config.Paths.model_fields})
 
 
-def split_of(n, seed):
+def split_of(n, seed, classes):
     rng = np.random.default_rng(seed)
-    labels = np.tile(np.arange(3, dtype=np.int32), n // 3)
+    labels = np.tile(np.arange(classes, dtype=np.int32), n // classes)
     embeddings = rng.normal(size=(n, 4)).astype(np.float32) + labels[:, None] * 5
     images = (rng.integers(0, 60, (n, 6, 6, 1)) + labels[:, None, None, None] * 60).astype(np.uint8)
     return Split(images, labels, embeddings, embeddings)
 
 
-def settings_of(**changes):
-    return config.Render(**{"points": 60, "perplexity": 10.0, "projector_points": 33, **changes})
+@pytest.fixture(scope="module")
+def settings():
+    """As they are composed, but small."""
+    small = ["render.train_points=60", "render.perplexity=10", "render.gallery=3", "render.test_points=45"]
+    return config.parse(config.compose([*small, "render.projector_points=33", "data.name=shapes"]), "conf")
 
 
-@pytest.fixture
-def data():
-    return config.Data(name="shapes", path="unused", source="csv", shape=None, image_size=None, validation=0.1)
+@pytest.fixture(scope="module")
+def splits():
+    """Of four classes, the last of which training does not have."""
+    train, test = split_of(90, 0, classes=3), split_of(60, 1, classes=4)
+    return {"train": train, "test": test}
 
 
-def test_stage_writes_and_logs_every_file(paths, data, monkeypatch, capsys):
-    logged, titles = [], []
+@pytest.fixture(scope="module")
+def rendered(settings, splits, paths):
+    """What a run of the stage logs to MLflow, and the maps that it draws."""
+    logged, drawn = [], {}
 
     class Recorder:
         def artifact(self, path, folder):
@@ -47,40 +61,76 @@ def test_stage_writes_and_logs_every_file(paths, data, monkeypatch, capsys):
 
     @contextlib.contextmanager
     def continued(run_file, settings):
-        assert settings["render.points"] == 60
+        assert settings["render.train_points"] == 60
         yield Recorder()
 
-    def draw(path, drawn, real=maps.draw_one):
-        titles.append(drawn.title)
-        assert np.bincount(drawn.labels).tolist() == [20, 20, 20]
-        real(path, drawn)
+    def draw(path, one, real=maps.draw_one):
+        drawn[path.stem] = one
+        real(path, one)
 
-    splits = {"train": split_of(90, 0), "test": split_of(60, 1)}
-    store.save_json(Path(paths.prepared) / "classes.json", ["a", "b", "c"])
-    monkeypatch.setattr(stage, "load_split", lambda _, name: splits[name])
-    monkeypatch.setattr("stages.tracking.continued", continued)
-    monkeypatch.setattr(maps, "draw_one", draw)
-    stage.run(data, settings_of(), paths, seed=0)
-    assert sorted(file.name for file in Path(paths.maps).iterdir()) == MAPS
+    store.save_json(Path(paths.prepared) / "classes.json", ["a", "b", "c", "d"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "load_split", lambda _, name: splits[name])
+        patch.setattr("stages.tracking.continued", continued)
+        patch.setattr(maps, "draw_one", draw)
+        stage.run(settings.data, settings.render, paths, seed=0)
+    return logged, drawn
+
+
+def test_stage_writes_and_logs_every_file(rendered, paths):
+    pictures = sorted([*MAPS, *GALLERY, "map.html"])
+    assert sorted(file.name for file in Path(paths.maps).iterdir()) == pictures
     assert sorted(file.name for file in Path(paths.projector).iterdir()) == PROJECTOR
-    assert sorted(logged) == [*(("maps", name) for name in MAPS), *(("projector", name) for name in PROJECTOR)]
-    assert titles[0] == "Raw pixels, train: t-SNE of 60 of 90 images"
-    assert titles[3] == "Trained embedding, test: t-SNE of 60 of 60 images"
-    assert "5 maps" in capsys.readouterr().out
+    assert sorted(rendered[0]) == [*(("maps", name) for name in pictures), *(("projector", name) for name in PROJECTOR)]
+
+
+def test_maps_are_of_stratified_samples_and_say_so(rendered, splits):
+    _, drawn = rendered
+    assert drawn["tsne_raw_train"].title == "Raw pixels, train: t-SNE of 60 of 90 images"
+    assert drawn["pca_embedding_test"].title == "Trained embedding, test: PCA of 45 of 60 images"
+    assert np.bincount(drawn["tsne_raw_train"].labels).tolist() == [20, 20, 20]
+    assert sorted(np.bincount(drawn["tsne_embedding_test"].labels)) == [11, 11, 11, 12]
+    assert list(drawn["pca_raw_test"].names) == ["a", "b", "c", "d (unseen)"]
+
+
+def test_each_map_is_of_its_own_features(rendered, splits, settings):
+    _, drawn = rendered
+    for name, one in drawn.items():
+        method, kind, split = name.split("_")
+        data = splits[split]
+        rows = stratified(data.labels, {"train": 60, "test": 45}[split], seed=0)
+        features = data.trained[rows] if kind == "embedding" else data.images[rows].reshape(len(rows), -1)
+        expected = projections.project(method, features, settings.render.perplexity, seed=0)
+        np.testing.assert_array_equal(one.projection.points, expected.points, err_msg=name)
+        np.testing.assert_array_equal(one.labels, data.labels[rows])
+
+
+def test_page_opens_with_the_last_method_of_the_embedding(rendered, paths):
+    page = (Path(paths.maps) / "map.html").read_text(encoding="utf-8")
+    assert "<title>shapes: 45 of 60 test images</title>" in page
+    [item] = re.findall(r'<script type="application/json" id="item">(.*)</script>', page)
+    [plot] = find(json.loads(item), lambda model: model.get("attributes", {}).get("name") == "map")
+    assert plot["attributes"]["title"]["attributes"]["text"] == "Trained embedding: t-SNE"
+
+
+def test_projectors_files_agree_with_the_split(rendered, paths, splits):
     vectors = np.loadtxt(Path(paths.projector) / "vecs.tsv", delimiter="\t")
     metadata = [line.split("\t") for line in (Path(paths.projector) / "meta.tsv").read_text().splitlines()[1:]]
-    rows = [int(index) for index, _ in metadata]
+    rows = [int(index) for _, index in metadata]
     assert len(rows) == 33
     np.testing.assert_allclose(vectors, splits["test"].trained[rows], rtol=1e-5)
-    assert [name for _, name in metadata] == ["abc"[label] for label in splits["test"].labels[rows]]
+    assert [name for name, _ in metadata] == ["abcd"[label] for label in splits["test"].labels[rows]]
 
 
-def test_fewer_names_than_labels_are_refused(paths):
-    source = Path(paths.prepared) / "classes.json"
-    store.save_json(source, ["a", "b"])
-    with pytest.raises(UserError, match="found 2 names, expected 3") as caught:
-        stage.load_classes(paths, {"test": split_of(9, 0)})
-    assert str(caught.value).startswith(str(source))
-    store.save_json(source, {"a": 1})
-    with pytest.raises(UserError, match="expected a list of names"):
-        stage.load_classes(paths, {"test": split_of(9, 0)})
+def test_umap_is_refused_before_anything_is_read(settings, paths, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(stage, "load_split", lambda *_: pytest.fail("read"))
+    with pytest.raises(UserError, match="needs the package umap-learn"):
+        stage.run(settings.data, settings.render.model_copy(update={"methods": ["umap"]}), paths, seed=0)
+
+
+def find(node, wanted):
+    """All objects of a JSON document that are wanted."""
+    if isinstance(node, dict):
+        return [*([node] if wanted(node) else []), *(hit for value in node.values() for hit in find(value, wanted))]
+    return [hit for value in node for hit in find(value, wanted)] if isinstance(node, list) else []
