@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stages import store
 from stages.errors import UserError
@@ -19,6 +19,7 @@ from stages.errors import UserError
 CONF = Path(__file__).resolve().parent.parent / "conf"
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+ClassName = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]  # 7 as well as "7"
 
 
 class Section(BaseModel):
@@ -35,6 +36,7 @@ class Data(Section):
     source: Literal["csv"]
     shape: list[Count] | None  # [H, W] or [H, W, C]; None: square and grey, from the number of columns
     image_size: Count | None  # side in pixels to resize to; None: as it is
+    holdout_classes: list[ClassName]  # names of classes that are tested and never trained on
     validation: Annotated[float, Field(gt=0, le=0.5)]  # share of the training images
 
     @model_validator(mode="after")
@@ -130,17 +132,25 @@ class Train(Section):
 class Evaluate(Section):
     """What is measured."""
 
-    recall_at: Annotated[list[Count], Field(min_length=1)]
+    recall_at: Annotated[list[Count], Field(min_length=1)]  # the ks of recall@k and precision@k
     knn: Count  # neighbours that vote
-    pairs: Annotated[int, Field(ge=20)]  # for the 10-fold verification accuracy, balanced
-    roc_pairs: Annotated[int, Field(ge=20)]  # all pairs up to this number, else a sample of it
+    gallery_queries: Count  # test images looked up among the training images: all up to this number, else a sample
+    balanced_pairs: Annotated[int, Field(ge=20)]  # for the 10-fold verification accuracy
+    all_pairs_up_to: Annotated[int, Field(ge=20)]  # natural pairs: all up to this number, else a sample
+    sampled_pairs: Annotated[int, Field(ge=20)]  # natural pairs in a sample; intervals always go by one
+    fars: Annotated[list[Share], Field(min_length=1)]  # at which VAL is reported
+    threshold_far: Share | None  # FAR by which the threshold is calibrated; None: by EER
+    resamples: Annotated[int, Field(ge=40)]  # of the bootstrap intervals
 
 
 class Render(Section):
     """What is drawn."""
 
-    points: Annotated[int, Field(ge=10)]  # a map's largest number of points
-    perplexity: Annotated[float, Field(gt=0)]
+    methods: Annotated[list[Literal["pca", "tsne", "umap"]], Field(min_length=1)]  # of the maps
+    train_points: Annotated[int, Field(ge=10)]  # training images in a map, at most
+    test_points: Annotated[int, Field(ge=10)]  # test images in a map and in map.html
+    perplexity: Annotated[float, Field(gt=0)]  # of t-SNE
+    gallery: Annotated[int, Field(ge=1, le=200)]  # rows of each picture of the worst
     projector_points: Annotated[int, Field(ge=10)]
 
 
@@ -154,6 +164,7 @@ class Paths(Section):
     embeddings: str
     metrics: str
     plots: str
+    measures: str
     maps: str
     projector: str
 
@@ -237,15 +248,15 @@ def parse(text: str, source: str) -> Config:
         raise UserError(f"{source}: {_describe(error)}") from None
 
 
-def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings under dotted names.
+def flatten(content: Mapping[str, Any], prefix: str = "", separator: str = ".") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings under the names on the way to them, joined by dots or another separator.
 
     >>> dict(flatten({"loss": {"margin": 0.5}, "seed": 0}))
     {'loss.margin': 0.5, 'seed': 0}
     """
     for key, value in content.items():
         if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}{separator}", separator)
         else:
             yield f"{prefix}{key}", value
 

@@ -83,8 +83,9 @@ def test_interpolations_are_written_resolved():
         (["train.steps=0"], "conf: train.steps: found 0, expected greater than or equal to 1"),
         (["~loss._target_"], "conf: loss has no _target_, the dotted path of a class or function"),
         (["~train.augmentation.shift"], "conf: train.augmentation.shift: missing; expected a value"),
-        (["+evaluate.pair=1"], "conf: evaluate.pair: unknown key, the nearest valid one is evaluate.pairs"),
-        (["evaluate.pairs=a"], "conf: evaluate.pairs: found 'a', expected a valid integer"),
+        (["+evaluate.balanced_pair=1"], "conf: evaluate.balanced_pair: unknown key, the nearest valid one is "
+                                        "evaluate.balanced_pairs"),
+        (["evaluate.balanced_pairs=a"], "conf: evaluate.balanced_pairs: found 'a', expected a valid integer"),
         (["batches=pairs", "+batches.batch_size=9"], "conf: batches.batch_size: unknown key, the nearest valid one is "
                                                      "batches.pairs_per_batch"),
         (["batches=pairs", "batches.pairs_per_bach=9"], "conf: batches.pairs_per_bach: unknown key, the nearest valid "

@@ -27,8 +27,10 @@ TINY = (
     "network.embedding_dim=8",
     "network.widths=[4,8,8]",
     "batches.samples_per_class=4",
-    "evaluate.pairs=400",
-    "render.points=120",
+    "evaluate.balanced_pairs=400",
+    "evaluate.resamples=40",
+    "render.train_points=120",
+    "render.test_points=100",
     "render.projector_points=100",
 )
 
@@ -111,9 +113,11 @@ def test_table_shows_raw_untrained_and_trained_and_where_the_pictures_are(first)
     metrics = json.loads((first / "metrics/evaluate.json").read_text(encoding="utf-8"))
     for system in ("raw", "untrained", "trained"):
         for measure in ("recall_at_1", "map_at_r", "verification_accuracy"):
-            assert f"{metrics['test'][system][measure]:.4f}" in table
-    pictures = [word for word in table.split() if word.endswith(".png")]
-    assert pictures
+            interval = metrics["test"][system]["interval"][measure]
+            cell = f"{metrics['test'][system][measure]:.4f} ({interval['low']:.4f}–{interval['high']:.4f})"
+            assert cell in table
+    pictures = [word for word in table.split() if word.endswith((".png", ".html"))]
+    assert len(pictures) > 10
     assert all((first / picture).is_file() for picture in pictures)
 
 
@@ -212,7 +216,18 @@ def test_dvc_exp_run_composes_groups_and_values(first):
     assert (first / "artifacts/model/head.keras").exists()
     assert np.load(first / "artifacts/embeddings/head.npy").shape == (7,)
     assert "by its head" in run(first, "python", "-m", "stages.evaluate.table").stdout
+    diff = json.loads(run(first, "dvc", "metrics", "diff", "HEAD", "siamese", "--json").stdout)
+    assert "test.trained.map_at_r" in diff["diff"]["metrics/evaluate.json"]
     (first / "params.yaml").write_text(committed, encoding="utf-8")
+
+
+def test_dvc_draws_the_csv_files_and_compares_two_experiments(first):
+    for command in (("show",), ("diff", "HEAD", "siamese")):
+        run(first, "dvc", "plots", *command, "--out", "drawn")
+        page = (first / "drawn" / "index.html").read_text(encoding="utf-8")
+        for title in ("ROC on test", "Recall@k", "Distances", "Nearest neighbours", "Recall@1 of each class"):
+            assert title in page, title
+        shutil.rmtree(first / "drawn")
 
 
 def test_missing_mnist_ends_in_a_line_that_says_how_to_get_it(first):

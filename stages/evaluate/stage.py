@@ -1,32 +1,47 @@
-"""The evaluate stage: embeddings and images in, metrics, threshold, curves and figures out."""
+"""The evaluate stage: embeddings and images in; metrics, threshold, figures and their numbers out."""
 
+import itertools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stages import config, store, tracking
-from stages.embedded import SPLITS, load_split
+from stages.embedded import SPLITS, groups, load_classes, load_split
 from stages.errors import UserError
-from stages.evaluate import figures
+from stages.evaluate import figures, series
 from stages.evaluate.report import Report, measure
-from stages.evaluate.table import SYSTEMS, headline
+from stages.evaluate.table import VIEWS, headline
+
+DRAWN = ("classes", "confusion", "distances", "recall_at_k", "roc")
+KINDS = ("csv", "png")
 
 
 def run(evaluate: config.Evaluate, paths: config.Paths, seed: int) -> None:
-    """Measure raw pixels, the untrained and the trained network on test and validation."""
+    """Measure raw pixels, the untrained and the trained network on validation and test.
+
+    Where classes were held out of training, the seen and the unseen ones of test are measured apart too.
+
+    Raises:
+        UserError: a file is missing or malformed, or more neighbours are to vote than there are training images.
+    """
     began = time.perf_counter()
-    splits = {name: load_split(paths, name) for name in SPLITS}
-    head = load_head(Path(paths.embeddings) / "head.npy", splits["test"].trained.shape[1])
-    report = measure(splits, evaluate, seed, head)
-    plotted = write(report, evaluate, paths)
+    train, validation, test = (load_split(paths, name) for name in SPLITS)
+    views = {name: test.rows(rows) for name, rows in groups(train.labels, test.labels).items()}
+    head = load_head(Path(paths.embeddings) / "head.npy", test.trained.shape[1])
+    classes = load_classes(paths, (train, test))
+    report = measure({"validation": validation, **views}, train, evaluate, seed, head)
+    store.save_json(Path(paths.metrics) / "evaluate.json", report.metrics)
+    store.save_json(Path(paths.metrics) / "threshold.json", report.threshold)
+    plotted = write_plots(report, classes, evaluate.recall_at, Path(paths.measures))
     settings = dict(config.flatten({"evaluate": evaluate.model_dump()}))
     with tracking.continued(Path(paths.model) / "run.json", settings=settings) as tracked:
         tracked.metrics(named_for_tracking(report.metrics))
+        tracked.artifact(paths.metrics, "metrics")
         for file in plotted:
             tracked.artifact(file, "plots")
-        tracked.artifact(Path(paths.metrics) / "threshold.json", "metrics")
     print(f"measured {headline(report.metrics)} ({time.perf_counter() - began:.1f} s)")
 
 
@@ -48,33 +63,40 @@ def load_head(path: Path, embedding_dim: int) -> np.ndarray | None:
     return head
 
 
-def write(report: Report, evaluate: config.Evaluate, paths: config.Paths) -> list[Path]:
-    """Write every output of the stage; returns the curves and figures."""
-    metrics, plots = Path(paths.metrics), Path(paths.plots)
-    files = [plots / name for name in ("roc.csv", "roc.png", "recall_at_k.csv", "recall_at_k.png")]
-    test, counts = report.metrics["test"], report.metrics["counts"]["test"]
-    whole = counts["roc_pairs"] == counts["roc_pairs_available"]
-    compared = f"all {counts['roc_pairs']:,} pairs" if whole else f"{counts['roc_pairs']:,} sampled pairs"
-    store.save_json(metrics / "evaluate.json", report.metrics)
-    store.save_json(metrics / "threshold.json", report.threshold)
-    store.save_text(files[0], figures.roc_csv(report.curves))
-    by_head = "\ntrained network by its head" if report.threshold["scored_by"] == "head" else ""
-    title = f"Verification on test: {compared} of {counts['items']:,} images{by_head}"
-    figures.draw_roc(files[1], report.curves, title)
-    store.save_text(files[2], figures.recall_csv(test, evaluate.recall_at))
-    figures.draw_recall(
-        files[3], test, evaluate.recall_at, f"Retrieval on test: {counts['queries']:,} queries, leave-one-out"
+def write_plots(report: Report, classes: Sequence[str], ks: Sequence[int], folder: Path) -> list[Path]:
+    """Draw every figure of each view of the test images, with its numbers as CSV; returns the files."""
+    for view, drawn, kind in itertools.product(VIEWS, DRAWN, KINDS):
+        (folder / f"{view}_{drawn}.{kind}").unlink(missing_ok=True)  # an earlier run may have had more views
+    for view in VIEWS:
+        if view in report.views:
+            _write_view(report, view, classes, ks, folder)
+    return sorted(
+        folder / f"{view}_{d}.{kind}" for view in VIEWS if view in report.views for d in DRAWN for kind in KINDS
     )
-    return files
+
+
+def _write_view(report: Report, name: str, classes: Sequence[str], ks: Sequence[int], folder: Path) -> None:
+    view, counts = report.views[name], report.views[name].counts
+    table, picture = ({drawn: folder / f"{name}_{drawn}.{kind}" for drawn in DRAWN} for kind in KINDS)
+    sampled = "all" if counts["natural_pairs"] == counts["natural_pairs_available"] else "sampled"
+    compared = f"{counts['natural_pairs']:,} pairs ({sampled})"
+    queries = f"{counts['queries']:,} queries, leave-one-out"
+    what = VIEWS[name]
+
+    store.save_text(table["roc"], series.roc_csv(view.curves))
+    figures.draw_roc(picture["roc"], view.curves, f"Same class or not, {what}\n{compared}")
+    store.save_text(table["recall_at_k"], series.recall_csv(view, ks))
+    figures.draw_recall(picture["recall_at_k"], view, ks, f"Retrieval, {what}\n{queries}")
+    store.save_text(table["distances"], series.distances_csv(view.curves.get("trained")))
+    threshold, scored_by = report.threshold["threshold"], report.threshold["scored_by"]
+    figures.draw_distances(picture["distances"], view.curves, threshold, scored_by, f"Distances, {what}\n{compared}")
+    store.save_text(table["confusion"], series.confusion_csv(view, classes))
+    figures.draw_confusion(picture["confusion"], view, classes, f"Class of the nearest other image\n{what}")
+    store.save_text(table["classes"], series.classes_csv(view, classes))
+    figures.draw_classes(picture["classes"], view, classes, f"Recall@1 of each class\n{what}")
 
 
 def named_for_tracking(metrics: dict[str, Any]) -> dict[str, float]:
     """`test/recall_at_1` for the trained network, `test/raw/recall_at_1` for another; undefined ones left out."""
-    return {
-        f"{split}/{name}" if system == "trained" else f"{split}/{system}/{name}": value
-        for split, systems in metrics.items()
-        if split != "counts"
-        for system in SYSTEMS
-        for name, value in systems[system].items()
-        if value is not None
-    }
+    flat = config.flatten({view: systems for view, systems in metrics.items() if view != "counts"}, separator="/")
+    return {name.replace("/trained/", "/"): value for name, value in flat if value is not None}

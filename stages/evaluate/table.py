@@ -17,78 +17,101 @@ SYSTEMS = {
     "trained": "trained network",
     "chance": "chance",
 }
+VIEWS = {
+    "test": "test",
+    "test_seen": "test, classes seen in training",
+    "test_unseen": "test, classes held out of training",
+}
+"""Of the test images: the others than `test` only where classes were held out."""
 
 
-def table(metrics: Mapping[str, Any], split: str = "test", scored_by: str = "distance") -> str:
-    """The headline measures of each system on a split, as aligned text.
+def table(metrics: Mapping[str, Any], scored_by: str = "distance") -> str:
+    """The headline measures of each system, as aligned text: on test, and apart on its seen and unseen classes.
 
     Args:
         metrics: content of `evaluate.json`.
-        split: `test` or `validation`.
         scored_by: what told the trained network's pairs apart, `distance` or `head`.
 
     Raises:
-        KeyError: the metrics lack a split, a system or a measure.
+        KeyError: the metrics lack a view, a system or a measure.
     """
-    counts = metrics["counts"][split]
-    columns = _columns(metrics[split]["trained"])
-    rows = [[f"{split}, {counts['items']:,} images", *(title for title, _ in columns)]]
-    for system, label in SYSTEMS.items():
-        measures = metrics[split][system]
-        rows.append([label, *(_cell(measures, name) for _, name in columns)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
-    lines.insert(1, "-" * max(map(len, lines)))
-    return "\n".join([*lines, "", *_notes(counts, scored_by)])
+    views = [view for view in VIEWS if view in metrics]
+    blocks = [block for view in views for block in (_block(metrics, view), "")]
+    return "\n".join([*blocks, *_notes(metrics["counts"], scored_by)])
 
 
-def headline(metrics: Mapping[str, Any], split: str = "test") -> str:
-    """The trained network's first recall and MAP@R on a split, in a few words."""
-    measures = metrics[split]["trained"]
-    shown = [f"{title} {_cell(measures, name)}" for title, name in _columns(measures)[:2]]
-    return f"{metrics['counts'][split]['items']:,} {split} images: {', '.join(shown)}"
+def headline(metrics: Mapping[str, Any], view: str = "test") -> str:
+    """The trained network's first recall and MAP@R, in a few words."""
+    measures = metrics[view]["trained"]
+    shown = [f"{title} {_number(measures[name])}" for name, title in list(_rows(measures).items())[:2]]
+    return f"{metrics['counts'][view]['items']:,} {view} images: {', '.join(shown)}"
 
 
 def pictures(paths: config.Paths) -> list[Path]:
-    """The PNG files that there are in the folders of figures, maps last."""
-    folders = dict.fromkeys((Path(paths.plots), Path(paths.maps)))
-    return [file for folder in folders for file in sorted(folder.glob("*.png"))]
+    """The PNG and HTML files that there are in the folders of figures, maps last."""
+    folders = dict.fromkeys(map(Path, (paths.plots, paths.measures, paths.maps)))
+    return [file for folder in folders for file in sorted([*folder.glob("*.png"), *folder.glob("*.html")])]
 
 
-def _columns(measures: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Title and name of the measures shown: the first recall, then the others that there are."""
+def _block(metrics: Mapping[str, Any], view: str) -> str:
+    counts, systems = metrics["counts"][view], metrics[view]
+    heading = f"{VIEWS[view]}: {counts['items']:,} images in {counts['classes']:,} classes"
+    cells = [["", *SYSTEMS.values()]]
+    for name, title in _rows(systems["trained"]).items():
+        cells.append([title, *(_cell(systems[system], name) for system in SYSTEMS)])
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+    return "\n".join([heading, "", lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _rows(measures: Mapping[str, Any]) -> dict[str, str]:
+    """Name and title of the measures shown: the first recall, then the others that there are."""
     recall = next(name for name in measures if name.startswith("recall_at_"))
-    titles = {
+    return {
         recall: f"recall@{recall.removeprefix('recall_at_')}",
         "map_at_r": "MAP@R",
-        "knn_accuracy": "k-NN",
+        "knn_accuracy": "k-NN accuracy",
         "verification_accuracy": "verification",
+        "verification_accuracy_sd": "  s.d. of 10 folds",
         "auc": "AUC",
         "eer": "EER",
-        "val_at_far_1e-3": "VAL@FAR=1e-3",
+        **{name: f"VAL@FAR={name.removeprefix(_VAL)}" for name in measures if name.startswith(_VAL)},
     }
-    return [(title, name) for name, title in titles.items()]
+
+
+_VAL = "val_at_far_"
 
 
 def _cell(measures: Mapping[str, Any], name: str) -> str:
-    value, deviation = measures[name], measures.get(f"{name}_sd")
-    if value is None:
-        return "–"
-    return f"{value:.4f}" if deviation is None else f"{value:.4f} ± {deviation:.4f}"
+    """The number with its interval, as far as there is either."""
+    if name.endswith("_sd") and name not in measures:
+        return ""  # of chance
+    value, interval = measures[name], measures.get("interval", {}).get(name)
+    if value is None or interval is None:
+        return _number(value)
+    return f"{_number(value)} ({_number(interval['low'])}–{_number(interval['high'])})"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def _notes(counts: Mapping[str, Any], scored_by: str) -> list[str]:
-    lines = []
-    if counts["queries_left_out"]:
-        lines.append(f"{counts['queries_left_out']:,} images have no other of their class and are no queries.")
-    if counts["verification_pairs"]:
+    test = counts["test"]
+    lines = ["In brackets: 95 % intervals, bootstrap over images. Of EER lower is better, of all others higher."]
+    if test["queries_left_out"]:
+        lines.append(f"{test['queries_left_out']:,} images have no other of their class and are no queries.")
+    if test["knn_queries_left_out"]:
+        lines.append(f"k-NN: {test['knn_queries_left_out']:,} images of classes that training lacks are no queries.")
+    if test["balanced_pairs"]:
         lines.append(
-            f"verification: accuracy ± s.d. over 10 folds disjoint in {counts['verification_folds_disjoint_in']}, "
-            f"{counts['verification_pairs']:,} balanced pairs."
+            f"verification: accuracy over 10 folds disjoint in {test['balanced_folds_disjoint_in']}, "
+            f"{test['balanced_pairs']:,} balanced pairs."
         )
-    sampled = "all" if counts["roc_pairs"] == counts["roc_pairs_available"] else "sampled"
+    sampled = "all" if test["natural_pairs"] == test["natural_pairs_available"] else "sampled"
     lines.append(
-        f"AUC, EER, VAL: {counts['roc_pairs']:,} pairs ({sampled}), {counts['roc_pairs_same']:,} of them same."
+        f"AUC, EER, VAL: {test['natural_pairs']:,} natural pairs ({sampled}), {test['natural_pairs_same']:,} of them "
+        "of one class."
     )
     if scored_by == "head":
         lines.append("trained network: verification, AUC, EER, VAL by its head; recall, MAP@R, k-NN by the distance.")

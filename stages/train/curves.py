@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages import store
+from stages.palette import BLUE, GREEN, GREY, ORANGE, VERMILION
 from stages.train.checkpoint import Row
 
 if TYPE_CHECKING:
     import pandas as pd
-
-BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
-"""Okabe and Ito's palette, told apart by colour-blind readers too."""
 
 
 def write(history: list[Row], table: Path, figure: Path) -> None:

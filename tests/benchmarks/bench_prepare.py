@@ -55,7 +55,8 @@ def read(folder: Path) -> None:
 def prepare(folder: Path) -> None:
     from stages.prepare.stage import run
 
-    data = config.Data(name="mnist", path=str(folder), source="csv", shape=None, image_size=None, validation=0.1)
+    described = config.parse(config.compose(["data=mnist"]), "conf").data
+    data = described.model_copy(update={"path": str(folder)})
     with tempfile.TemporaryDirectory() as out:
         run(data, config.Paths(**{name: f"{out}/{name}" for name in config.Paths.model_fields}), seed=0)
 

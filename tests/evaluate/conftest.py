@@ -26,4 +26,19 @@ def digit_splits():
 
 @pytest.fixture(scope="session")
 def settings():
-    return config.Evaluate(recall_at=[1, 2, 4, 8], knn=5, pairs=2000, roc_pairs=30_000)
+    return config.Evaluate(
+        recall_at=[1, 2, 4, 8],
+        knn=5,
+        gallery_queries=150,
+        balanced_pairs=2000,
+        all_pairs_up_to=60_000,
+        sampled_pairs=20_000,
+        fars=[0.01, 0.001],
+        threshold_far=None,
+        resamples=40,
+    )
+
+
+@pytest.fixture(scope="session")
+def views(digit_splits):
+    return {name: digit_splits[name] for name in ("validation", "test")}

@@ -16,19 +16,24 @@ from PIL import Image
 
 from stages import config, store
 from stages.errors import UserError
-from stages.evaluate import figures, stage, verification
-from stages.evaluate.report import measure
+from stages.evaluate import figures, series, stage
+from stages.evaluate.report import View, measure
 from stages.evaluate.table import headline, pictures, table
 
 ROOT = Path(__file__).parents[2]
-PLOTS = ["recall_at_k.csv", "recall_at_k.png", "roc.csv", "roc.png"]
+PLOTS = sorted(f"test_{drawn}.{kind}" for drawn in stage.DRAWN for kind in stage.KINDS)
+CLASSES = [str(digit) for digit in range(10)]
 
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluate")
     names = {name: str(folder / name) for name in config.Paths.model_fields}
-    return config.Paths(**{**names, "maps": str(folder / "plots" / "maps")})
+    found = config.Paths(
+        **{**names, "measures": str(folder / "plots" / "measures"), "maps": str(folder / "plots" / "maps")}
+    )
+    store.save_json(Path(found.prepared) / "classes.json", CLASSES)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,7 @@ def logged(digit_splits, settings, paths):
             found["metrics"].update(metrics)
 
         def artifact(self, path, folder):
-            assert Path(path).is_file()
+            assert Path(path).exists()
             found["artifacts"].append((folder, Path(path).name))
 
     @contextlib.contextmanager
@@ -61,14 +66,16 @@ def read_csv(path):
 
 
 def test_stage_writes_and_logs_each_file(logged, paths):
-    assert sorted(file.name for file in Path(paths.plots).iterdir()) == PLOTS
+    assert sorted(file.name for file in Path(paths.measures).iterdir()) == PLOTS
     assert sorted(file.name for file in Path(paths.metrics).iterdir()) == ["evaluate.json", "threshold.json"]
-    assert sorted(logged["artifacts"]) == [("metrics", "threshold.json"), *(("plots", name) for name in PLOTS)]
+    assert sorted(logged["artifacts"]) == [("metrics", "metrics"), *(("plots", name) for name in PLOTS)]
     assert logged["settings"]["evaluate.knn"] == 5
 
 
 def test_threshold_says_that_it_is_of_the_distance(logged, paths):
-    assert json.loads((Path(paths.metrics) / "threshold.json").read_text())["scored_by"] == "distance"
+    found = json.loads((Path(paths.metrics) / "threshold.json").read_text())
+    assert (found["scored_by"], found["by"], found["calibrated_on"]) == ("distance", "eer", "validation")
+    assert set(found["test"]) == {"far", "val", "balanced_accuracy"}
 
 
 @pytest.mark.parametrize(
@@ -89,56 +96,97 @@ def test_a_head_of_other_embeddings_is_refused(head, message, digit_splits, sett
 
 def test_logged_metrics_are_those_of_the_file(logged, paths):
     metrics = json.loads((Path(paths.metrics) / "evaluate.json").read_text())
-    assert logged["metrics"]["test/recall_at_1"] == metrics["test"]["trained"]["recall_at_1"]
+    test = metrics["test"]
+    assert logged["metrics"]["test/recall_at_1"] == test["trained"]["recall_at_1"]
+    assert logged["metrics"]["test/chance/map_at_r"] == test["chance"]["map_at_r"]
+    assert logged["metrics"]["test/interval/map_at_r/low"] == test["trained"]["interval"]["map_at_r"]["low"]
+    assert logged["metrics"]["test/raw/macro/mrr"] == test["raw"]["macro"]["mrr"]
     assert logged["metrics"]["validation/raw/map_at_r"] == metrics["validation"]["raw"]["map_at_r"]
     assert not any(value is None for value in logged["metrics"].values())
 
 
-def test_writing_again_gives_equal_bytes(logged, paths, digit_splits, settings, tmp_path):
-    folders = {"metrics": str(tmp_path), "plots": str(tmp_path)}
-    stage.write(measure(digit_splits, settings, seed=0), settings, paths.model_copy(update=folders))
-    for folder in (paths.metrics, paths.plots):
-        for file in Path(folder).iterdir():
-            assert file.read_bytes() == (tmp_path / file.name).read_bytes(), file.name
+def test_writing_again_gives_equal_bytes_and_leaves_nothing_of_other_views(
+    logged, paths, digit_splits, views, settings, tmp_path
+):
+    (tmp_path / "test_unseen_roc.csv").write_text("of an earlier run")
+    report = measure(views, digit_splits["train"], settings, seed=0)
+    written = stage.write_plots(report, CLASSES, settings.recall_at, tmp_path)
+    assert [file.name for file in written] == PLOTS
+    for file in written:
+        assert file.read_bytes() == (Path(paths.measures) / file.name).read_bytes(), file.name
 
 
-def test_csv_files_hold_the_curves(logged, paths):
-    metrics = json.loads((Path(paths.metrics) / "evaluate.json").read_text())["test"]
-    for row in read_csv(Path(paths.plots) / "recall_at_k.csv"):
-        assert float(row["recall"]) == pytest.approx(metrics[row["system"]][f"recall_at_{row['k']}"], abs=1e-6)
-    rows = read_csv(Path(paths.plots) / "roc.csv")
+def test_csv_files_hold_what_was_measured(logged, paths):
+    test = json.loads((Path(paths.metrics) / "evaluate.json").read_text())["test"]
+    folder = Path(paths.measures)
+    for row in read_csv(folder / "test_recall_at_k.csv"):
+        name = f"recall_at_{row['k']}"
+        for system in ("raw", "untrained", "trained", "chance"):
+            assert float(row[system]) == pytest.approx(test[system][name], abs=1e-5)
+        assert float(row["trained_low"]) == pytest.approx(test["trained"]["interval"][name]["low"], abs=1e-5)
+    roc = read_csv(folder / "test_roc.csv")
+    assert (float(roc[0]["far"]), float(roc[-1]["far"]), float(roc[-1]["trained"])) == (
+        pytest.approx(2.5e-4, rel=0.1),
+        1,
+        1,
+    )
     for system in ("raw", "untrained", "trained"):
-        points = [(float(row["far"]), float(row["val"])) for row in rows if row["system"] == system]
-        assert points[0] == (0, 0)
-        assert points[-1] == (1, 1)
-        assert 500 < len(points) <= 1000
-        assert points == sorted(points)
-        far, val = zip(*points, strict=True)
-        assert np.trapezoid(val, far) == pytest.approx(metrics[system]["auc"], abs=1e-3)
-
-
-def test_short_curves_are_not_thinned():
-    distance = np.arange(400.0)
-    curve = verification.roc(distance, distance < 100)
-    assert curve is not None
-    assert len(figures.thinned(curve)) == 401
+        near = min(roc, key=lambda row: abs(float(row["log10_far"]) + 2))
+        assert float(near[system]) == pytest.approx(test[system]["val_at_far_1e-2"], abs=0.03)
+        assert [float(row[system]) for row in roc] == sorted(float(row[system]) for row in roc)
+    distances = read_csv(folder / "test_distances.csv")
+    for kind in ("same", "different"):
+        assert sum(float(row[kind]) for row in distances) == pytest.approx(1, abs=1e-4)
+    nearest = read_csv(folder / "test_confusion.csv")
+    right = np.mean([row["class"] == row["nearest"] for row in nearest])
+    assert (len(nearest), right) == (300, pytest.approx(test["trained"]["recall_at_1"], abs=1e-6))
+    classes = read_csv(folder / "test_classes.csv")
+    assert [row["class"] for row in classes] == CLASSES
+    assert sum(int(row["queries"]) for row in classes) == 300
 
 
 def test_figures_are_pictures_without_a_date(logged, paths):
-    for name in ("roc.png", "recall_at_k.png"):
-        with Image.open(Path(paths.plots) / name) as picture:
+    for file in Path(paths.measures).glob("*.png"):
+        with Image.open(file) as picture:
             assert min(picture.size) >= 600
             assert set(picture.info) <= {"dpi"}
 
 
-def test_figures_of_nothing_are_drawn(tmp_path):
-    none: dict[str, dict[str, float | None]] = {
-        system: {"recall_at_1": None} for system in ("raw", "untrained", "trained", "chance")
+def empty_view(labels=0):
+    measures: dict[str, Any] = {
+        s: {"recall_at_1": None, "interval": {}} for s in ("raw", "untrained", "trained", "chance")
     }
+    none = np.zeros(0, np.int32)
+    return View(measures, {}, {}, {s: {} for s in ("raw", "untrained", "trained")}, none, none, {})
+
+
+def test_figures_of_nothing_are_drawn(tmp_path):
+    nothing = empty_view()
     figures.draw_roc(tmp_path / "roc.png", {}, "nothing")
-    figures.draw_recall(tmp_path / "recall.png", none, [1], "nothing")
-    assert figures.recall_csv(none, [1]) == "system,k,recall\n"
-    assert len(list(tmp_path.iterdir())) == 2
+    figures.draw_recall(tmp_path / "recall.png", nothing, [1], "nothing")
+    figures.draw_distances(tmp_path / "distances.png", {}, None, "distance", "nothing")
+    figures.draw_confusion(tmp_path / "confusion.png", nothing, [], "nothing")
+    figures.draw_classes(tmp_path / "classes.png", nothing, [], "nothing")
+    assert len(list(tmp_path.iterdir())) == 5
+    assert series.roc_csv({}) == "far,log10_far\n"
+    assert series.distances_csv(None) == "distance,same,different\n"
+
+
+def test_of_many_classes_the_worst_are_shown(tmp_path):
+    labels = np.repeat(np.arange(300, dtype=np.int32), 2)
+    nearest = labels.copy()
+    nearest[100:120] = 0
+    recalls = {int(label): {"recall_at_1": float(label % 7 > 0), "queries": 2} for label in range(300)}
+    view = View({}, {}, {}, dict.fromkeys(("raw", "untrained", "trained"), recalls), labels, nearest, {})
+    names = [f"a long name of class ${label}$" for label in range(300)]
+    figures.draw_confusion(tmp_path / "confusion.png", view, names, "many")
+    figures.draw_classes(tmp_path / "classes.png", view, names, "many")
+    for file in tmp_path.iterdir():
+        with Image.open(file) as picture:
+            assert 600 < picture.size[1] < 3000
+    shown = figures._worst(labels, np.unique(labels), labels != nearest)
+    assert len(shown) == figures.SHOWN_CLASSES
+    assert set(range(50, 60)) <= set(shown)
 
 
 def test_headline_is_of_the_trained_network(logged, paths):
@@ -148,16 +196,31 @@ def test_headline_is_of_the_trained_network(logged, paths):
     assert headline(metrics) == expected
 
 
-def test_table_shows_each_system_and_what_is_undefined(logged, paths):
+def test_table_shows_each_system_with_intervals_and_what_is_undefined(logged, paths):
     metrics = json.loads((Path(paths.metrics) / "evaluate.json").read_text())
     metrics["test"]["trained"]["val_at_far_1e-3"] = None
     lines = table(metrics).splitlines()
-    assert lines[0].split()[:4] == ["test,", "300", "images", "recall@1"]
-    trained = next(line for line in lines if line.startswith("trained network"))
-    assert f"{metrics['test']['trained']['recall_at_1']:.4f}" in trained
-    assert trained.endswith("–")
-    assert [line.split()[0] for line in lines[2:6]] == ["raw", "untrained", "trained", "chance"]
+    assert lines[0] == "test: 300 images in 10 classes"
+    assert lines[2].split()[-1] == "chance"
+    recall = next(line for line in lines if line.startswith("recall@1"))
+    for system in ("raw", "untrained", "trained"):
+        found = metrics["test"][system]
+        low, high = found["interval"]["recall_at_1"].values()
+        assert f"{found['recall_at_1']:.4f} ({low:.4f}–{high:.4f})" in recall
+    assert recall.endswith(f"{metrics['test']['chance']['recall_at_1']:.4f}")
+    assert " – " in next(line for line in lines if line.startswith("VAL@FAR=1e-3"))
     assert max(map(len, lines)) <= 120
+
+
+def test_table_has_a_block_for_seen_and_for_unseen_classes(logged, paths):
+    metrics = json.loads((Path(paths.metrics) / "evaluate.json").read_text())
+    for name in ("test_seen", "test_unseen"):
+        metrics[name], metrics["counts"][name] = metrics["test"], metrics["counts"]["test"]
+    metrics["counts"]["test"] = {**metrics["counts"]["test"], "knn_queries_left_out": 40}
+    said = table(metrics)
+    assert "test, classes held out of training: 300 images" in said
+    assert said.count("MAP@R  ") == 3
+    assert "k-NN: 40 images of classes that training lacks are no queries." in said
 
 
 def table_command(folder):
@@ -184,7 +247,7 @@ def test_table_command_names_the_pictures_and_imports_nothing_heavy(logged, path
     assert "raw pixels" in done.stdout
     for picture in pictures(paths):
         assert str(picture) in done.stdout
-    assert len(pictures(paths)) == 2
+    assert len(pictures(paths)) == 5
     for heavy in ("sklearn", "matplotlib", "pandas", "mlflow", "tensorflow", "scipy"):
         assert f" {heavy}\n" not in done.stderr
 
