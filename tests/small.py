@@ -32,5 +32,6 @@ def write_prepared(settings: config.Config) -> None:
         images = (rng.integers(0, 60, (count, 8, 8, 1)) + 60 * labels[:, None, None, None]).astype(np.uint8)
         store.save_array(prepared / f"{split}_images.npy", images)
         store.save_array(prepared / f"{split}_labels.npy", labels)
+    store.save_json(prepared / "classes.json", ["ant", "bee", "cat", "dog"])
     plan = rng.integers(0, 40, (settings.train.steps, settings.batches.size), dtype=np.int32)
     store.save_array(settings.paths.batches, plan)

@@ -205,6 +205,8 @@ def ask(address, request, server):
 
 def test_dvc_exp_run_composes_groups_and_values(first):
     committed = (first / "params.yaml").read_text(encoding="utf-8")
+    run(first, "git", "add", "params.yaml", "dvc.lock", "metrics")
+    run(first, "git", "commit", "--quiet", "--message", "results")
     options = [word for override in TINY if "samples" not in override for word in ("--set-param", override)]
     changed = ("loss=siamese", "batches=pairs", "batches.pairs_per_batch=12", "network.embedding_dim=6")
     run(first, "dvc", "exp", "run", "--name", "siamese", *options, *(w for c in changed for w in ("--set-param", c)))

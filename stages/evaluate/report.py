@@ -226,7 +226,7 @@ def _chance(given: _Given, trained: _Measured) -> Measures:
     return {
         **retrieval.chance(labels, settings.recall_at),
         "knn_accuracy": retrieval.knn_chance(labels, gallery_labels, settings.knn, given.seed),
-        "verification_accuracy": 0.5,
+        "verification_accuracy": None if given.folded is None else 0.5,
         **verification.chance_curve_measures(trained.scores, settings.fars),
         "in_training": retrieval.chance_in_gallery(labels[given.looked_up], gallery_labels, settings.recall_at),
     }

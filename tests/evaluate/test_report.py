@@ -166,6 +166,7 @@ def test_what_is_undefined_is_none(digit_splits, settings):
     report = measure({name: alone[name] for name in ("validation", "test")}, alone["train"], settings, seed=0)
     trained = report.metrics["test"]["trained"]
     assert [trained[name] for name in VERIFICATION] == [None] * 5
+    assert [report.metrics["test"]["chance"][name] for name in VERIFICATION] == [None] * 5
     assert not set(VERIFICATION) & set(trained["interval"])
     assert (trained["recall_at_1"], trained["map_at_r"], trained["knn_accuracy"]) == (1.0, 1.0, 1.0)
     assert report.threshold["threshold"] is None

@@ -204,7 +204,7 @@ def test_summary_and_line_say_which_they_are(tmp_path: Path, capsys: pytest.Capt
 
 def test_a_refusal_leaves_nothing_behind(tmp_path: Path) -> None:
     write_five_classes(tmp_path / "in")
-    with pytest.raises(UserError, match="data.holdout_classes: found 5, expected names of classes"):
+    with pytest.raises(UserError, match="data.holdout_classes: found '5', expected names of classes"):
         prepare(tmp_path / "in", tmp_path / "out", holdout_classes=[5])
     assert not (tmp_path / "out").exists()
 
