@@ -142,11 +142,20 @@ class Evaluate(Section):
     threshold_far: Share | None  # FAR by which the threshold is calibrated; None: by EER
     resamples: Annotated[int, Field(ge=40)]  # of the bootstrap intervals
 
+    @model_validator(mode="after")
+    def _lists_are_sets(self) -> "Evaluate":
+        if 1 not in self.recall_at:
+            raise ValueError(f"recall_at is {self.recall_at}; it needs a 1, by which classes are compared")
+        for name in ("recall_at", "fars"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)}; it must name nothing twice")
+        return self
+
 
 class Render(Section):
     """What is drawn."""
 
-    methods: Annotated[list[Literal["pca", "tsne", "umap"]], Field(min_length=1)]  # of the maps
+    methods: Annotated[list[Literal["pca", "tsne", "umap"]], Field(min_length=1, max_length=3)]  # of the maps
     train_points: Annotated[int, Field(ge=10)]  # training images in a map, at most
     test_points: Annotated[int, Field(ge=10)]  # test images in a map and in map.html
     perplexity: Annotated[float, Field(gt=0)]  # of t-SNE

@@ -85,6 +85,9 @@ def test_interpolations_are_written_resolved():
         (["~train.augmentation.shift"], "conf: train.augmentation.shift: missing; expected a value"),
         (["+evaluate.balanced_pair=1"], "conf: evaluate.balanced_pair: unknown key, the nearest valid one is "
                                         "evaluate.balanced_pairs"),
+        (["evaluate.recall_at=[2,4]"], "conf: evaluate: recall_at is [2, 4]; it needs a 1, by which classes are "
+                                       "compared"),
+        (["evaluate.recall_at=[1,1]"], "conf: evaluate: recall_at is [1, 1]; it must name nothing twice"),
         (["evaluate.balanced_pairs=a"], "conf: evaluate.balanced_pairs: found 'a', expected a valid integer"),
         (["batches=pairs", "+batches.batch_size=9"], "conf: batches.batch_size: unknown key, the nearest valid one is "
                                                      "batches.pairs_per_batch"),

@@ -5,7 +5,6 @@ An item that is drawn w times weighs w, and a pair of items the product of their
 drawn items. The pairs of an item with its own copies are left out.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ def intervals(
     sampled: int,
     resamples: int,
     seed: int,
+    threads: int = 1,
 ) -> dict[str, tuple[float, float] | None]:
     """95 % percentile intervals of `auc`, `eer`, VAL at each FAR, and `verification_accuracy`.
 
@@ -50,6 +50,7 @@ def intervals(
         sampled: the largest number of natural pairs that a resample goes by.
         resamples: how often items are drawn.
         seed: of the sample and the draws.
+        threads: how many resamples are computed at once; the result is the same.
 
     Returns:
         Low and high of each measure. None where it is None in `point`, or the sample cannot show it.
@@ -65,8 +66,8 @@ def intervals(
 
     own = measured(np.ones((1, len(labels)), np.int16))[0]
     # Threads, for NumPy computes without Python's lock; blocks are drawn in one order and know nothing of each other.
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        blocks = threads.map(measured, draws(len(labels), resamples, seed))
+    with ThreadPoolExecutor(threads) as pool:
+        blocks = pool.map(measured, draws(len(labels), resamples, seed))
         resampled = [values for block in blocks for values in block]
     return {
         name: _interval(point.get(name), own.get(name), [values[name] for values in resampled if name in values])

@@ -28,7 +28,8 @@ class View:
         curves: by system, of those that have pairs of both kinds.
         classes: by system and label, the means over the label's queries.
         labels: int32 `[N]`.
-        nearest: int32 `[N]`, the label of each row's nearest other in the trained embedding; empty if there is none.
+        nearest: int32 `[N]`, the label of each row's nearest other in the trained embedding, of equally near ones the
+            first; empty if there is none.
         rates: FAR, VAL and balanced accuracy of the trained network at the calibrated threshold; empty without one.
     """
 
@@ -48,7 +49,7 @@ class Report:
     Attributes:
         views: by name, validation first.
         threshold: the trained network's threshold, how it was calibrated on validation, what it is of (`scored_by`: the
-            distance, or the head's negated logit), and what it does in each view.
+            distance, or the head's negated logit), and what it does in each view; where it is None, `because`.
     """
 
     views: dict[str, View]
@@ -63,7 +64,12 @@ class Report:
 
 
 def measure(
-    views: Mapping[str, Split], train: Split, settings: config.Evaluate, seed: int, head: np.ndarray | None = None
+    views: Mapping[str, Split],
+    train: Split,
+    settings: config.Evaluate,
+    seed: int,
+    head: np.ndarray | None = None,
+    threads: int = 1,
 ) -> Report:
     """Measure raw pixels, the untrained and the trained network, and state the chance level.
 
@@ -74,6 +80,7 @@ def measure(
         seed: of folds, sampled pairs and resamples, which are the same for all systems.
         head: float `[D + 1]`, w and b of the trained network's head, which then tells its pairs apart; retrieval goes
             by the distance all the same.
+        threads: how many resamples are computed at once; the result is the same.
 
     Raises:
         UserError: more neighbours are to vote than there are training images.
@@ -82,21 +89,22 @@ def measure(
         raise UserError(
             f"evaluate.knn: found {settings.knn}, expected at most {len(train.labels)}, the training images"
         )
-    threshold: float | None = None
+    calibrated: dict[str, Any] = {}
     found: dict[str, View] = {}
     names = sorted(views, key=lambda name: name != CALIBRATED_ON)
     systems = len(train.systems())
     with progress.bar("evaluate", total=len(names) * systems, unit="systems") as bar:
         for name in names:
-            given = _Given.of(views[name], train, settings, seed, head)
+            given = _Given.of(views[name], train, settings, seed, head, threads)
             measured = {}
             for system in train.systems():
-                measured[system] = _measure(given, system)
+                measured[system], scores = _measure(given, system)  # in the end those of the trained network
                 bar.update()
             if name == CALIBRATED_ON:
-                threshold = _nine_digits(verification.calibrate(measured["trained"].scores, settings.threshold_far))
-            found[name] = _view(given, measured, threshold)
-    return Report(found, _threshold(found, threshold, settings, "distance" if head is None else "head"))
+                calibrated = _calibrate(scores, settings.threshold_far, "distance" if head is None else "head")
+            found[name] = _view(given, measured, scores, calibrated["threshold"])
+    rates = {name: rounded(dict(view.rates)) for name, view in found.items() if view.rates}
+    return Report(found, {**calibrated, **rates})
 
 
 def rounded(content: Any) -> Any:
@@ -115,14 +123,23 @@ class _Given:
     settings: config.Evaluate
     seed: int
     head: np.ndarray | None
+    threads: int
     folded: pairs.Pairs | None
     looked_up: np.ndarray
 
     @classmethod
-    def of(cls, split: Split, train: Split, settings: config.Evaluate, seed: int, head: np.ndarray | None) -> "_Given":
+    def of(
+        cls,
+        split: Split,
+        train: Split,
+        settings: config.Evaluate,
+        seed: int,
+        head: np.ndarray | None,
+        threads: int,
+    ) -> "_Given":
         order = np.random.default_rng([seed, 6]).permutation(len(split.labels))
         folded = pairs.balanced_folds(split.labels, settings.balanced_pairs, seed)
-        return cls(split, train, settings, seed, head, folded, np.sort(order[: settings.gallery_queries]))
+        return cls(split, train, settings, seed, head, threads, folded, np.sort(order[: settings.gallery_queries]))
 
     @property
     def labels(self) -> np.ndarray:
@@ -131,15 +148,16 @@ class _Given:
 
 @dataclass(frozen=True)
 class _Measured:
-    """One system. The scores are those of the pairs, and large: they go when the next view begins."""
+    """One system. Without the scores of its pairs, which are large."""
 
     measures: Measures
+    curves: Curves | None
     ranked: retrieval.Retrieved
+    looked_up: retrieval.Retrieved
     voted: retrieval.Retrieved
-    scores: verification.Scores
 
 
-def _measure(given: _Given, system: str) -> _Measured:
+def _measure(given: _Given, system: str) -> tuple[_Measured, verification.Scores]:
     settings, labels, seed = given.settings, given.labels, given.seed
     embeddings, gallery = given.split.systems()[system], given.train.systems()[system]
     gallery_labels, rows = given.train.labels, given.looked_up
@@ -156,7 +174,8 @@ def _measure(given: _Given, system: str) -> _Measured:
         "macro": {**retrieval.macro_means(ranked, labels), **retrieval.macro_means(voted, labels)},
         "in_training": {**retrieval.means(looked_up), "interval": _low_and_high(_intervals(looked_up, given))},
     }
-    return _Measured(measures, ranked, voted, scores)
+    curves = Curves.of(scores) if len(scores.same) and len(scores.different) else None
+    return _Measured(measures, curves, ranked, looked_up, voted), scores
 
 
 def _metric(system: str, embeddings: np.ndarray, head: np.ndarray | None) -> verification.Metric:
@@ -192,6 +211,7 @@ def _verify(
         settings.sampled_pairs,
         settings.resamples,
         given.seed,
+        given.threads,
     )
     return measures, intervals, scores
 
@@ -204,42 +224,53 @@ def _low_and_high(intervals: Mapping[str, tuple[float, float] | None]) -> dict[s
     }
 
 
-def _view(given: _Given, measured: Mapping[str, _Measured], threshold: float | None) -> View:
-    labels, trained = given.labels, measured["trained"]
+def _view(
+    given: _Given, measured: Mapping[str, _Measured], scores: verification.Scores, threshold: float | None
+) -> View:
+    labels = given.labels
     nearest = labels[:0]
     if len(labels) > 1:
         indices, _ = retrieval.nearest(given.split.trained, given.split.trained, 1, itself=True)
         nearest = labels[indices[:, 0]]
     return View(
-        measures={**{system: m.measures for system, m in measured.items()}, "chance": _chance(given, trained)},
-        counts=_counts(given, trained),
-        curves={s: Curves.of(m.scores) for s, m in measured.items() if len(m.scores.same) and len(m.scores.different)},
+        measures={**{system: m.measures for system, m in measured.items()}, "chance": _chance(given, scores)},
+        counts=_counts(given, measured["trained"], scores),
+        curves={system: m.curves for system, m in measured.items() if m.curves is not None},
         classes={system: retrieval.class_means(m.ranked, labels) for system, m in measured.items()},
         labels=labels,
         nearest=nearest,
-        rates={} if threshold is None else verification.rates(trained.scores, threshold),
+        rates={} if threshold is None else verification.rates(scores, threshold),
     )
 
 
-def _chance(given: _Given, trained: _Measured) -> Measures:
+def _chance(given: _Given, scores: verification.Scores) -> Measures:
     settings, labels, gallery_labels = given.settings, given.labels, given.train.labels
+
+    def of_vote(queries: np.ndarray) -> float | None:
+        return retrieval.knn_chance(queries, gallery_labels, settings.knn, given.seed)
+
     return {
         **retrieval.chance(labels, settings.recall_at),
-        "knn_accuracy": retrieval.knn_chance(labels, gallery_labels, settings.knn, given.seed),
+        "knn_accuracy": of_vote(labels),
         "verification_accuracy": None if given.folded is None else 0.5,
-        **verification.chance_curve_measures(trained.scores, settings.fars),
+        **verification.chance_curve_measures(scores, settings.fars),
+        "macro": {
+            **retrieval.chance(labels, settings.recall_at, macro=True),
+            "knn_accuracy": of_vote(np.unique(labels)),
+        },
         "in_training": retrieval.chance_in_gallery(labels[given.looked_up], gallery_labels, settings.recall_at),
     }
 
 
-def _counts(given: _Given, trained: _Measured) -> dict[str, Any]:
-    scores, folded = trained.scores, given.folded
+def _counts(given: _Given, trained: _Measured, scores: verification.Scores) -> dict[str, Any]:
+    folded = given.folded
     return {
         "items": len(given.labels),
         "classes": len(np.unique(given.labels)),
         "queries": len(trained.ranked.queries),
         "queries_left_out": trained.ranked.left_out,
-        "in_training_queries": len(given.looked_up),
+        "in_training_queries": len(trained.looked_up.queries),
+        "in_training_queries_left_out": trained.looked_up.left_out,
         "knn_queries_left_out": trained.voted.left_out,
         "balanced_pairs": 0 if folded is None else len(folded),
         "balanced_folds_disjoint_in": None if folded is None else "items" if folded.disjoint else "pairs",
@@ -251,15 +282,23 @@ def _counts(given: _Given, trained: _Measured) -> dict[str, Any]:
     }
 
 
-def _threshold(
-    views: Mapping[str, View], threshold: float | None, settings: config.Evaluate, scored_by: str
-) -> dict[str, Any]:
-    by = "eer" if settings.threshold_far is None else f"far={settings.threshold_far:g}"
-    found = {"system": "trained", "scored_by": scored_by, "calibrated_on": CALIBRATED_ON, "by": by}
-    rates = {} if threshold is None else {name: rounded(dict(view.rates)) for name, view in views.items()}
-    return {**found, "threshold": threshold, **rates}
-
-
-def _nine_digits(value: float | None) -> float | None:
-    """Nine significant digits, not six behind the point: an embedding may have any scale."""
-    return None if value is None else float(f"{value:.9g}")
+def _calibrate(scores: verification.Scores, far: float | None, scored_by: str) -> dict[str, Any]:
+    """The threshold that validation chooses, and what it is; where it is None, `because` says why."""
+    threshold = verification.calibrate(scores, far)
+    found = {
+        "system": "trained",
+        "scored_by": scored_by,
+        "calibrated_on": CALIBRATED_ON,
+        "by": "eer" if far is None else f"far={far:g}",
+        # Nine significant digits, not six behind the point: an embedding may have any scale.
+        "threshold": None if threshold is None else float(f"{threshold:.9g}"),
+    }
+    if threshold is not None:
+        return found
+    same, different = len(scores.same), len(scores.different)
+    because = f"{CALIBRATED_ON} has {same:,} same and {different:,} different pairs, expected some of both"
+    if far is not None:
+        because = f"{CALIBRATED_ON} has {different:,} different pairs, a FAR of {far:g} needs {10 / far:,.0f}"
+        if different >= 10 / far:
+            because = f"on {CALIBRATED_ON} no threshold has a FAR of {far:g} or less"
+    return {**found, "because": because}

@@ -76,9 +76,9 @@ def in_gallery(
     return _retrieved(rankings, len(query_labels), ks)
 
 
-def chance(labels: np.ndarray, ks: Sequence[int]) -> dict[str, float | None]:
-    """The means of `leave_one_out` for a random order: exact, from the class counts."""
-    return random_order.leave_one_out(labels, ks)
+def chance(labels: np.ndarray, ks: Sequence[int], *, macro: bool = False) -> dict[str, float | None]:
+    """The means of `leave_one_out`, or its macro means, for a random order: exact, from the class counts."""
+    return random_order.leave_one_out(labels, ks, macro=macro)
 
 
 def chance_in_gallery(

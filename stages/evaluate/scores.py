@@ -64,7 +64,7 @@ def natural_scores(metric: Metric, labels: np.ndarray, all_up_to: int, sampled: 
     Args:
         metric: of N items.
         labels: int `[N]`.
-        all_up_to: the largest number of pairs that are all taken; they need 8 bytes each while they are collected.
+        all_up_to: the largest number of pairs that are all taken; they need about 5 bytes each.
         sampled: how many are drawn where there are more.
         seed: of the sample.
     """

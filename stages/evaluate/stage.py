@@ -4,11 +4,10 @@ import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from stages import config, store, tracking
+from stages import config, cores, naming, store, tracking
 from stages.embedded import SPLITS, groups, load_classes, load_split
 from stages.errors import UserError
 from stages.evaluate import figures, series
@@ -19,7 +18,7 @@ DRAWN = ("classes", "confusion", "distances", "recall_at_k", "roc")
 KINDS = ("csv", "png")
 
 
-def run(evaluate: config.Evaluate, paths: config.Paths, seed: int) -> None:
+def run(evaluate: config.Evaluate, paths: config.Paths, seed: int, threads: int) -> None:
     """Measure raw pixels, the untrained and the trained network on validation and test.
 
     Where classes were held out of training, the seen and the unseen ones of test are measured apart too.
@@ -32,13 +31,14 @@ def run(evaluate: config.Evaluate, paths: config.Paths, seed: int) -> None:
     views = {name: test.rows(rows) for name, rows in groups(train.labels, test.labels).items()}
     head = load_head(Path(paths.embeddings) / "head.npy", test.trained.shape[1])
     classes = load_classes(paths, (train, test))
-    report = measure({"validation": validation, **views}, train, evaluate, seed, head)
+    report = measure({"validation": validation, **views}, train, evaluate, seed, head, cores.limit(threads))
     store.save_json(Path(paths.metrics) / "evaluate.json", report.metrics)
     store.save_json(Path(paths.metrics) / "threshold.json", report.threshold)
-    plotted = write_plots(report, classes, evaluate.recall_at, Path(paths.measures))
+    with naming.missing_letters_told(classes):
+        plotted = write_plots(report, classes, evaluate.recall_at, Path(paths.measures))
     settings = dict(config.flatten({"evaluate": evaluate.model_dump()}))
     with tracking.continued(Path(paths.model) / "run.json", settings=settings) as tracked:
-        tracked.metrics(named_for_tracking(report.metrics))
+        tracked.metrics(named_for_tracking(report))
         tracked.artifact(paths.metrics, "metrics")
         for file in plotted:
             tracked.artifact(file, "plots")
@@ -96,7 +96,11 @@ def _write_view(report: Report, name: str, classes: Sequence[str], ks: Sequence[
     figures.draw_classes(picture["classes"], view, classes, f"Recall@1 of each class\n{what}")
 
 
-def named_for_tracking(metrics: dict[str, Any]) -> dict[str, float]:
-    """`test/recall_at_1` for the trained network, `test/raw/recall_at_1` for another; undefined ones left out."""
-    flat = config.flatten({view: systems for view, systems in metrics.items() if view != "counts"}, separator="/")
-    return {name.replace("/trained/", "/"): value for name, value in flat if value is not None}
+def named_for_tracking(report: Report) -> dict[str, float]:
+    """`test/recall_at_1` for the trained network, `test/raw/recall_at_1` for another; undefined ones left out.
+
+    What the threshold does stands under `threshold`, as in `threshold/test/far`.
+    """
+    views = {view: systems for view, systems in report.metrics.items() if view != "counts"}
+    flat = config.flatten({**views, "threshold": report.threshold}, separator="/")
+    return {name.replace("/trained/", "/"): value for name, value in flat if isinstance(value, float)}

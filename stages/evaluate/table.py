@@ -25,19 +25,19 @@ VIEWS = {
 """Of the test images: the others than `test` only where classes were held out."""
 
 
-def table(metrics: Mapping[str, Any], scored_by: str = "distance") -> str:
+def table(metrics: Mapping[str, Any], threshold: Mapping[str, Any]) -> str:
     """The headline measures of each system, as aligned text: on test, and apart on its seen and unseen classes.
 
     Args:
         metrics: content of `evaluate.json`.
-        scored_by: what told the trained network's pairs apart, `distance` or `head`.
+        threshold: content of `threshold.json`.
 
     Raises:
         KeyError: the metrics lack a view, a system or a measure.
     """
-    views = [view for view in VIEWS if view in metrics]
-    blocks = [block for view in views for block in (_block(metrics, view), "")]
-    return "\n".join([*blocks, *_notes(metrics["counts"], scored_by)])
+    views = [view for view in VIEWS if view == "test" or view in metrics]
+    blocks = [[_block(metrics, view), "", *_notes(metrics["counts"][view], threshold, view), ""] for view in views]
+    return "\n".join([*(line for block in blocks for line in block), *_legend(threshold)])
 
 
 def headline(metrics: Mapping[str, Any], view: str = "test") -> str:
@@ -93,36 +93,46 @@ def _cell(measures: Mapping[str, Any], name: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    if value is None:
+        return "–"
+    # Not 1.0000 or 0.0000 for what only rounds to it.
+    return ">0.9999" if 0.99995 <= value < 1 else "<0.0001" if 0 < value < 0.00005 else f"{value:.4f}"
 
 
-def _notes(counts: Mapping[str, Any], scored_by: str) -> list[str]:
-    test = counts["test"]
-    lines = ["In brackets: 95 % intervals, bootstrap over images. Of EER lower is better, of all others higher."]
-    if test["queries_left_out"]:
-        lines.append(f"{test['queries_left_out']:,} images have no other of their class and are no queries.")
-    if test["knn_queries_left_out"]:
-        lines.append(f"k-NN: {test['knn_queries_left_out']:,} images of classes that training lacks are no queries.")
-    if test["balanced_pairs"]:
+def _notes(counts: Mapping[str, Any], threshold: Mapping[str, Any], view: str) -> list[str]:
+    """What the block above was measured on, and what the threshold does there."""
+    lines = []
+    if counts["queries_left_out"]:
+        lines.append(f"{counts['queries_left_out']:,} images have no other of their class and are no queries.")
+    if counts["knn_queries_left_out"]:
+        lines.append(f"k-NN: {counts['knn_queries_left_out']:,} images of classes that training lacks are no queries.")
+    if counts["balanced_pairs"]:
         lines.append(
-            f"verification: accuracy over 10 folds disjoint in {test['balanced_folds_disjoint_in']}, "
-            f"{test['balanced_pairs']:,} balanced pairs."
+            f"verification: accuracy over 10 folds disjoint in {counts['balanced_folds_disjoint_in']}, "
+            f"{counts['balanced_pairs']:,} balanced pairs."
         )
-    sampled = "all" if test["natural_pairs"] == test["natural_pairs_available"] else "sampled"
+    sampled = "all" if counts["natural_pairs"] == counts["natural_pairs_available"] else "sampled"
     lines.append(
-        f"AUC, EER, VAL: {test['natural_pairs']:,} natural pairs ({sampled}), {test['natural_pairs_same']:,} of them "
-        "of one class."
+        f"AUC, EER, VAL: {counts['natural_pairs']:,} natural pairs ({sampled}), {counts['natural_pairs_same']:,} of "
+        "them of one class."
     )
-    if scored_by == "head":
-        lines.append("trained network: verification, AUC, EER, VAL by its head; recall, MAP@R, k-NN by the distance.")
+    if threshold["threshold"] is not None:
+        rates = threshold[view]
+        lines.append(
+            f"threshold {threshold['threshold']:.4g}, chosen on validation ({threshold['by']}): "
+            f"FAR {_number(rates['far'])}, VAL {_number(rates['val'])}."
+        )
     return lines
 
 
-def _scored_by(source: Path) -> str:
-    threshold = store.load_json(source)
-    if not (isinstance(threshold, dict) and isinstance(threshold.get("scored_by"), str)):
-        raise UserError(f"{source}: found other content, expected that of the evaluate stage")
-    return threshold["scored_by"]
+def _legend(threshold: Mapping[str, Any]) -> list[str]:
+    """What holds for all blocks."""
+    lines = ["In brackets: 95 % intervals, bootstrap over images. Of EER lower is better, of all others higher."]
+    if threshold["threshold"] is None:
+        lines.append(f"No threshold: {threshold['because']}.")
+    if threshold["scored_by"] == "head":
+        lines.append("trained network: verification, AUC, EER, VAL by its head; recall, MAP@R, k-NN by the distance.")
+    return lines
 
 
 def _main() -> None:
@@ -136,7 +146,7 @@ def _main() -> None:
         paths = config.load(options.params).paths
         source = Path(paths.metrics) / "evaluate.json"
         try:
-            print(table(store.load_json(source), scored_by=_scored_by(source.with_name("threshold.json"))))
+            print(table(store.load_json(source), store.load_json(source.with_name("threshold.json"))))
         except (KeyError, TypeError, StopIteration):
             raise UserError(f"{source}: found other content, expected that of the evaluate stage") from None
         print("\npictures:", *(f"  {file}" for file in pictures(paths)), sep="\n")

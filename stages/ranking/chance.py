@@ -8,13 +8,16 @@ from stages.ranking.measures import each, names
 from stages.ranking.ranks import Ranking, same_label_counts
 
 
-def leave_one_out(labels: np.ndarray, ks: Sequence[int]) -> dict[str, float | None]:
+def leave_one_out(labels: np.ndarray, ks: Sequence[int], *, macro: bool = False) -> dict[str, float | None]:
     """Mean over queries of `measures.each` for a random order of all others, exact; None if there is no query.
+
+    With `macro` the mean over classes: all queries of a class have one expectation.
 
     >>> leave_one_out(np.array([0, 0, 0, 1, 2]), [1])["recall_at_1"]
     0.5
     """
-    return _means(same_label_counts(labels, labels) - 1, len(labels) - 1, ks)
+    queries = np.unique(labels) if macro else labels
+    return _means(same_label_counts(queries, labels) - 1, len(labels) - 1, ks)
 
 
 def in_gallery(query_labels: np.ndarray, gallery_labels: np.ndarray, ks: Sequence[int]) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stages import naming
 from stages.render.maps import colour_of
 from stages.render.projections import Projection
 
@@ -109,7 +110,7 @@ def _legend(
     nowhere = [np.nan]
     glyphs: list[Any] = [plot.scatter(nowhere, nowhere, color=colour_of(label), size=10) for label in classes]
     items = [
-        LegendItem(label=value(_shortened(name)), renderers=[glyph])
+        LegendItem(label=value(naming.shown(name, LONGEST_NAME)), renderers=[glyph])
         for name, glyph in zip(classes.values(), glyphs, strict=True)
     ]
     legend = Legend(items=items, click_policy="hide", name="legend", title="Click to hide")
@@ -133,14 +134,10 @@ def _search(source: "ColumnDataSource", shown: "BooleanFilter", classes: Mapping
         "source": source,
         "shown": shown,
         "labels": list(classes),
-        "names": [name.lower() for name in classes.values()],
+        "names": [naming.one_line(name).lower() for name in classes.values()],
     }
     box.js_on_change("value_input", CustomJS(args=arguments, code=_SHOW_ONLY))
     return box
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 _CHANGE_VIEW = """
@@ -165,9 +162,11 @@ const visible = !glyphs.some((glyph) => glyph.visible)
 for (const glyph of glyphs) glyph.visible = visible
 """
 
-# A word stands for the class of that name or, where there is none, for all whose names contain it.
+# A name may have commas in it, so the whole text is tried first. Else each word between commas stands for the class of
+# that name or, where there is none, for all whose names contain it.
 _SHOW_ONLY = """
-const words = cb_obj.value_input.toLowerCase().split(",").map((word) => word.trim()).filter((word) => word)
+const text = cb_obj.value_input.toLowerCase().trim()
+const words = (names.includes(text) ? [text] : text.split(",").map((word) => word.trim())).filter((word) => word)
 const chosen = new Set(words.flatMap((word) => {
   const matches = names.includes(word) ? (name) => name == word : (name) => name.includes(word)
   return labels.filter((_, i) => matches(names[i]))

@@ -4,7 +4,6 @@ Coordinates are rounded to the grid of `stages.grid`, on which squared distances
 points are at distance 0 of each other, ties are ties, and neither the tiles nor the BLAS library can change a choice.
 """
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -76,18 +75,17 @@ def cloud_of(embeddings: np.ndarray, labels: np.ndarray) -> Cloud:
     return Cloud(rows, np.concatenate([[0], np.cumsum(counts)]), codes, factors)
 
 
-def extremes_of(cloud: Cloud) -> Extremes:
-    """Look at all pairs, tile by tile, each pair once."""
+def extremes_of(cloud: Cloud, workers: int = 1) -> Extremes:
+    """Look at all pairs, tile by tile, each pair once; with several workers, at most `MOST_WORKERS`, many at a time."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     points = len(cloud.rows)
     found = _nothing(points)
     strips = [slice(begin, min(begin + TILE, points)) for begin in range(0, points, TILE)]
-    workers = min(MOST_WORKERS, os.cpu_count() or 1)
     # A tile is too little work for several BLAS threads, which would wait for each other: each worker has one.
     with (
         threadpool_limits(1),
-        ThreadPoolExecutor(workers) as pool,
+        ThreadPoolExecutor(min(MOST_WORKERS, workers)) as pool,
         progress.bar("gallery: all pairs", len(strips) * (len(strips) + 1) // 2, "tiles") as shown,
     ):
         for strip, seen in enumerate(pool.map(partial(_strip, cloud, strips), range(len(strips)))):

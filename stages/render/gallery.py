@@ -11,7 +11,7 @@ from stages.embedded import Split
 from stages.render import worst
 from stages.render.sheet import CELL, COLUMN, LINE, ROW, Sheet
 
-MOST = 200  # queries or pairs of a picture: Matplotlib draws less than 65,536 pixels either way
+FILES = ("worst_queries.png", "hardest_positives.png", "hardest_negatives.png")
 ACROSS = 3  # pairs side by side
 GUTTER = 40  # pixels between groups of images
 FRAME = 6  # pixels
@@ -48,40 +48,42 @@ class Cast:
 
 
 def draw(
-    folder: Path, test: Split, train_labels: np.ndarray, classes: Sequence[str], settings: config.Render
+    folder: Path, test: Split, train_labels: np.ndarray, classes: Sequence[str], settings: config.Render, workers: int
 ) -> list[Path]:
-    """Draw `worst_queries.png`, `hardest_positives.png` and `hardest_negatives.png`; returns the files.
+    """Draw `FILES`; returns them.
 
     Args:
         folder: where to.
         test: the images, each a query among all others, and their trained embedding.
         train_labels: int `[M]`; classes of test that are not in it are marked as unseen.
         classes: names by label.
-        settings: `gallery` is how many queries or pairs a picture shows, at most `MOST`, fewer where there are fewer.
+        settings: `gallery` is how many queries or pairs a picture shows, fewer where there are fewer.
+        workers: how many threads look for them.
     """
-    found = worst.find(test.trained, test.labels, min(settings.gallery, MOST))
+    found = worst.find(test.trained, test.labels, settings.gallery, workers)
     unseen = frozenset(np.setdiff1d(test.labels, train_labels).tolist())
     cast = Cast(test.images, test.labels, classes, unseen)
-    sheets = {
-        "worst_queries.png": _queries(found, cast),
-        "hardest_positives.png": _pairs(
+    sheets = (
+        _queries(found, cast),
+        _pairs(
             found.positives,
             cast,
             "Hardest positives",
             "Pairs of one class that lie farthest apart, the farthest first. No image stands in two pairs.",
             "There is no pair to show: no two test images are of one class.",
         ),
-        "hardest_negatives.png": _pairs(
+        _pairs(
             found.negatives,
             cast,
             "Hardest negatives",
             "Pairs of two classes that lie nearest to each other, the nearest first. No image stands in two pairs.",
             "There is no pair to show: no two test images are of different classes.",
         ),
-    }
-    for name, sheet in sheets.items():
-        sheet.save(folder / name)
-    return [folder / name for name in sheets]
+    )
+    files = [folder / name for name in FILES]
+    for file, sheet in zip(files, sheets, strict=True):
+        sheet.save(file)
+    return files
 
 
 def _queries(found: worst.Worst, cast: Cast) -> Sheet:

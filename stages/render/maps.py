@@ -9,8 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from stages import palette, store
+from stages import naming, palette, store
 from stages.render.projections import Projection
+
+NAMED = 60  # classes at most: the names of more would cover the points
+LETTERS = 27  # of a name at most: 18 and " (unseen)"
+SHORT = 12  # letters of a name that is written large
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Map:
     Attributes:
         projection: where the points lie.
         labels: int32 `[N]`, indices into `names`.
-        names: of the classes.
+        names: of the classes; the middle of each has its name, shortened, unless there are more than `NAMED`.
         title: what the points are, and how many of how many.
     """
 
@@ -56,21 +60,38 @@ def _draw(axes: Axes, drawn: Map) -> None:
     colours = [colour_of(label) for label in drawn.labels]
     # In the order of the rows, which mixes the classes: one after the other, the last would cover the rest.
     x, y = points.T
-    size = float(np.clip(30_000 / len(x), 9, 40))
-    axes.scatter(x, y, s=size, c=colours, linewidths=0, alpha=0.85)
+    area = float(np.clip(30_000 / len(x), 9, 40))
+    axes.scatter(x, y, s=area, c=colours, linewidths=0, alpha=0.85)
     classes = np.unique(drawn.labels)
-    letters = 18 if len(classes) <= 20 else 12 if len(classes) <= 60 else 8
-    for label in classes:
-        across, up = np.median(points[drawn.labels == label], axis=0)
-        name = axes.text(across, up, drawn.names[label], ha="center", va="center", fontsize=letters, weight="bold")
-        name.set_parse_math(False)  # a name with $ is no formula
-        name.set_path_effects([withStroke(linewidth=letters / 4, foreground="white")])
-    axes.set_title(drawn.title, fontsize=15, pad=9)
+    named = len(classes) <= NAMED
+    if named:
+        _name(axes, drawn, classes)
+    title = drawn.title if named else f"{drawn.title}\n{len(classes):,} classes, not named"
+    axes.set_title(title, fontsize=15, pad=9)
     across_is, up_is = drawn.projection.axes
     axes.set_xlabel(across_is, fontsize=12)
     axes.set_ylabel(up_is, fontsize=12)
     axes.set(xticks=[], yticks=[])
     axes.set_aspect("equal", adjustable="datalim")
+
+
+def _name(axes: Axes, drawn: Map, classes: np.ndarray) -> None:
+    """Write the name of each class at the median of its points."""
+    points = drawn.projection.points
+    left, right = points[:, 0].min(), points[:, 0].max()
+    for label in classes:
+        across, up = np.median(points[drawn.labels == label], axis=0)
+        line = naming.shown(drawn.names[label], LETTERS)
+        long = len(line) > SHORT
+        # A long name in an outer third of the map is written towards the middle, else it would run off the picture.
+        third = min(int(3 * (across - left) / (right - left)), 2) if long and right > left else 1
+        size = 10 if long else 12 if len(classes) > 20 else 18
+        name = axes.text(
+            across, up, line, ha=("left", "center", "right")[third], va="center", fontsize=size, weight="bold"
+        )
+        name.set_in_layout(False)  # else the map would shrink to make room for it
+        name.set_parse_math(False)  # a name with $ is no formula
+        name.set_path_effects([withStroke(linewidth=size / 4, foreground="white")])
 
 
 def _save(figure: Figure, path: Path) -> None:

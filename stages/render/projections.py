@@ -2,7 +2,6 @@
 
 import importlib.util
 import multiprocessing
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,17 +46,17 @@ def check_available(methods: Sequence[str]) -> None:
 
 
 def project_all(
-    jobs: Mapping[Key, tuple[str, np.ndarray]], perplexity: float, seed: int
+    jobs: Mapping[Key, tuple[str, np.ndarray]], perplexity: float, seed: int, workers: int
 ) -> Iterator[tuple[Key, Projection]]:
-    """Project many times, as many at once as there are cores; each result under its key, as soon as it is there.
+    """Project many times, several at once; each result under its key, as soon as it is there.
 
     Args:
         jobs: method and features of each, as `project` takes them; give the longest first.
         perplexity: of t-SNE.
         seed: of each projection.
+        workers: how many processes project, at most one a job; the results do not depend on it.
     """
-    workers = min(len(jobs), os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(len(jobs), workers), mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             futures = {pool.submit(project, *job, perplexity, seed): key for key, job in jobs.items()}
             for future in as_completed(futures):

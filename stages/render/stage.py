@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import config, progress, tracking
+from stages import config, cores, naming, progress, tracking
 from stages.embedded import Split, load_classes, load_split
 from stages.render import gallery, interactive, maps, projections, projector
 from stages.render.controls import View
@@ -16,6 +16,7 @@ from stages.render.thumbnails import thumbnails
 
 FEATURES = {"raw": "Raw pixels", "embedding": "Trained embedding"}
 LARGEST = 64  # pixels a side: larger images are drawn, and compared as raw pixels, after they were averaged down
+PAGE = "map.html"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Sample:
         images: uint8 `[N, H, W, C]`, at most `LARGEST` a side.
         labels: int32 `[N]`.
         trained: float32 `[N, D]`.
+        reduced: whether the images were larger.
     """
 
     split: str
@@ -37,6 +39,7 @@ class Sample:
     images: np.ndarray
     labels: np.ndarray
     trained: np.ndarray
+    reduced: bool
 
     def features(self, kind: str) -> np.ndarray:
         """One of `FEATURES` as `[N, D]`."""
@@ -46,17 +49,26 @@ class Sample:
         """How many of how many."""
         return f"{len(self.rows):,} of {self.total:,}"
 
+    def remark(self, kind: str) -> str:
+        """A line on these features, where there is something to say."""
+        height, width = self.images.shape[1:3]
+        return f"\nraw pixels averaged down to {width} × {height}" if kind == "raw" and self.reduced else ""
+
 
 Projected = tuple[str, str, str]  # method, kind of features, split
 
 
-def run(data: config.Data, render: config.Render, paths: config.Paths, seed: int) -> None:
-    """Draw maps of raw pixels and the trained embedding and a gallery of the worst; write the projector's files."""
+def run(data: config.Data, render: config.Render, paths: config.Paths, seed: int, threads: int) -> None:
+    """Draw maps of raw pixels and the trained embedding and a gallery of the worst; write the projector's files.
+
+    Raises:
+        UserError: a file is missing or malformed, or a method needs a package that is not installed.
+    """
     began = time.perf_counter()
     projections.check_available(render.methods)
     train, test = (load_split(paths, name) for name in ("train", "test"))
     classes = load_classes(paths, (train, test))
-    written = draw_all(train, test, classes, data.name, render, paths, seed)
+    written = draw_all(train, test, classes, data.name, render, paths, seed, cores.limit(threads))
     settings = dict(config.flatten({"render": render.model_dump()}))
     with tracking.continued(Path(paths.model) / "run.json", settings=settings) as tracked:
         for folder, files in written.items():
@@ -75,31 +87,45 @@ def draw_all(
     settings: config.Render,
     paths: config.Paths,
     seed: int,
+    workers: int,
 ) -> dict[str, list[Path]]:
     """Write every file, with a progress bar; returns them under `maps` and `projector`."""
     folder = Path(paths.maps)
+    remove_earlier(folder)
     names = names_with_unseen(classes, train.labels)
+    short_names = names_with_unseen([naming.shown(name) for name in classes], train.labels)
     samples = (
         sample_of("train", train, settings.train_points, seed),
         sample_of("test", test, settings.test_points, seed),
     )
     maps_wanted = len(settings.methods) * len(FEATURES) * len(samples)
-    with progress.bar("render", maps_wanted + len(settings.methods) + 3, "parts") as bar:
+    with (
+        naming.missing_letters_told(classes),
+        progress.bar("render", maps_wanted + len(settings.methods) + 3, "parts") as bar,
+    ):
         found = {}
-        for key, projection in project_all(samples, settings, seed):
+        for key, projection in project_all(samples, settings, seed, workers):
             found[key] = projection
             bar.update()
         pictures = []
         for method in settings.methods:
-            pictures += draw_maps(folder, method, found, samples, names, data_name)
+            pictures += draw_maps(folder, method, found, samples, short_names, data_name)
             bar.update()
         pictures.append(write_interactive(folder, settings.methods, found, samples[-1], names, data_name))
         bar.update()
-        pictures += gallery.draw(folder, test, train.labels, classes, settings)
+        pictures += gallery.draw(folder, test, train.labels, classes, settings, workers)
         bar.update()
         files = write_projector(Path(paths.projector), test, classes, data_name, settings.projector_points, seed)
         bar.update()
     return {"maps": pictures, "projector": files}
+
+
+def remove_earlier(folder: Path) -> None:
+    """Remove what an earlier run drew, perhaps by methods that this one does not use."""
+    drawn = [f"_{kind}_{split}" for kind in FEATURES for split in ("train", "test")]
+    pictures = [f"{method}{name}.png" for method in projections.TITLES for name in ("", *drawn)]
+    for name in (*pictures, *gallery.FILES, PAGE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def names_with_unseen(classes: Sequence[str], train_labels: np.ndarray) -> list[str]:
@@ -116,11 +142,12 @@ def sample_of(split: str, data: Split, limit: int, seed: int) -> Sample:
     """At most `limit` images, stratified by class."""
     rows = stratified(data.labels, limit, seed)
     images = thumbnails(data.images, rows, LARGEST)
-    return Sample(split, len(data.labels), rows, images, data.labels[rows], data.trained[rows])
+    reduced = max(data.images.shape[1:3]) > LARGEST
+    return Sample(split, len(data.labels), rows, images, data.labels[rows], data.trained[rows], reduced)
 
 
 def project_all(
-    samples: Sequence[Sample], settings: config.Render, seed: int
+    samples: Sequence[Sample], settings: config.Render, seed: int, workers: int
 ) -> Iterator[tuple[Projected, projections.Projection]]:
     """Project each kind of features of each sample by each method."""
     jobs: dict[Projected, tuple[str, np.ndarray]] = {
@@ -129,7 +156,7 @@ def project_all(
         for method in settings.methods
         for kind in FEATURES
     }
-    return projections.project_all(jobs, settings.perplexity, seed)
+    return projections.project_all(jobs, settings.perplexity, seed, workers)
 
 
 def draw_maps(
@@ -147,7 +174,7 @@ def draw_maps(
             projection=found[method, kind, sample.split],
             labels=sample.labels,
             names=names,
-            title=f"{seen_as}, {sample.split}: {title} of {sample.size()} images",
+            title=f"{seen_as}, {sample.split}: {title} of {sample.size()} images{sample.remark(kind)}",
         )
         for kind, seen_as in FEATURES.items()
         for sample in samples
@@ -155,7 +182,7 @@ def draw_maps(
     for path, one in drawn.items():
         maps.draw_one(path, one)
     sheet = folder / f"{method}.png"
-    maps.draw_sheet(sheet, list(drawn.values()), f"{data_name}: before and after training")
+    maps.draw_sheet(sheet, list(drawn.values()), f"{data_name}: raw pixels and trained embedding")
     return [*drawn, sheet]
 
 
@@ -173,7 +200,7 @@ def write_interactive(
         for kind, seen_as in FEATURES.items()
         for method in methods
     ]
-    page = folder / "map.html"
+    page = folder / PAGE
     points = interactive.Points(sample.images, sample.labels, names, sample.rows)
     interactive.write(page, points, views, f"{data_name}: {sample.size()} test images")
     return page

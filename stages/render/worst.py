@@ -65,13 +65,14 @@ class Worst:
     wrong: int
 
 
-def find(embeddings: np.ndarray, labels: np.ndarray, count: int) -> Worst:
+def find(embeddings: np.ndarray, labels: np.ndarray, count: int, workers: int = 1) -> Worst:
     """Find the worst queries and pairs among all, exactly. Time grows with N²·D, memory with N·D.
 
     Args:
         embeddings: float `[N, D]`, finite.
         labels: int `[N]`.
         count: how many of each are wanted; fewer are found where there are fewer.
+        workers: how many threads look; the result does not depend on it.
 
     >>> found = find(np.array([[0.0], [1.0], [3.0], [7.0]]), np.array([0, 0, 1, 1]), count=1)
     >>> found.queries[0].row, [other.row for other in found.queries[0].nearest], found.queries[0].rank
@@ -82,7 +83,7 @@ def find(embeddings: np.ndarray, labels: np.ndarray, count: int) -> Worst:
     if not len(labels):
         return Worst([], [], [], 0, 0)
     cloud = cloud_of(embeddings, labels)
-    extremes = extremes_of(cloud)
+    extremes = extremes_of(cloud, workers)
     judged = np.flatnonzero(np.isfinite(extremes.nearest_same) & np.isfinite(extremes.nearest_other))
     positives = _disjoint_pairs(cloud, extremes.farthest_same, count, same=True)
     negatives = _disjoint_pairs(cloud, extremes.nearest_other, count, same=False)

@@ -1,6 +1,7 @@
 """The whole report: its claims about systems, its chance levels, its intervals, its sameness from run to run."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -39,6 +40,7 @@ def test_every_system_has_every_measure_with_interval_macro_and_gallery(report):
             assert set(numbers(found["in_training"])) == set(found["in_training"]["interval"]) == set(RETRIEVAL)
         chance = report.metrics[view]["chance"]
         assert set(numbers(chance)) == set(MEASURES)
+        assert set(chance["macro"]) == {*RETRIEVAL, "knn_accuracy"}
         assert set(chance["in_training"]) == set(RETRIEVAL)
 
 
@@ -111,6 +113,17 @@ def test_threshold_by_a_given_far_keeps_to_it_on_validation(digit_splits, views,
     assert found["test"]["far"] == pytest.approx(0.01, abs=0.01)
 
 
+def test_threshold_that_the_pairs_cannot_show_is_none_and_says_why(digit_splits, views, settings):
+    given = settings.model_copy(update={"threshold_far": 1e-4})
+    found = measure(views, digit_splits["train"], given, seed=0).threshold
+    assert found["threshold"] is None
+    assert re.fullmatch(r"validation has 1\d,\d{3} different pairs, a FAR of 0.0001 needs 100,000", found["because"])
+
+
+def test_threads_change_nothing(report, digit_splits, views, settings):
+    assert measure(views, digit_splits["train"], settings, seed=0, threads=3).metrics == report.metrics
+
+
 def test_a_head_tells_the_trained_networks_pairs_apart_and_changes_nothing_else(report, digit_splits, views, settings):
     dim = digit_splits["test"].trained.shape[1]
     # It looks at one coordinate alone, so it does worse than the distance.
@@ -146,7 +159,7 @@ def test_nearest_and_classes_agree_with_the_means(report):
     assert recalls.mean() == pytest.approx(measures["macro"]["recall_at_1"], abs=1e-6)
 
 
-def test_constant_embedding_scores_chance_in_everything(digit_splits, settings):
+def test_constant_embedding_scores_chance_and_is_never_accepted_at_a_small_far(digit_splits, settings):
     constant = {name: replace(split, trained=np.full_like(split.trained, 0.1)) for name, split in digit_splits.items()}
     views = {name: constant[name] for name in ("validation", "test")}
     metrics = measure(views, constant["train"], settings, seed=0).metrics
@@ -156,8 +169,10 @@ def test_constant_embedding_scores_chance_in_everything(digit_splits, settings):
             assert found[name] == pytest.approx(chance[name], abs=2e-6), name
         for name in RETRIEVAL:
             assert found["in_training"][name] == pytest.approx(chance["in_training"][name], abs=2e-6), name
+            assert found["macro"][name] == pytest.approx(chance["macro"][name], abs=2e-6), name
         assert found["verification_accuracy_sd"] == 0
-        assert found["knn_accuracy"] == pytest.approx(chance["knn_accuracy"], abs=0.02)  # votes are drawn
+        assert found["knn_accuracy"] == pytest.approx(chance["knn_accuracy"], abs=2e-6)
+        assert found["macro"]["knn_accuracy"] == pytest.approx(chance["macro"]["knn_accuracy"], abs=2e-6)
         assert found["val_at_far_1e-3"] == 0  # no threshold accepts one different pair in a thousand
 
 
@@ -170,6 +185,7 @@ def test_what_is_undefined_is_none(digit_splits, settings):
     assert not set(VERIFICATION) & set(trained["interval"])
     assert (trained["recall_at_1"], trained["map_at_r"], trained["knn_accuracy"]) == (1.0, 1.0, 1.0)
     assert report.threshold["threshold"] is None
+    assert report.threshold["because"] == "validation has 19,900 same and 0 different pairs, expected some of both"
     assert report.views["test"].curves == {}
 
 

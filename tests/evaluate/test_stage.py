@@ -57,7 +57,7 @@ def logged(digit_splits, settings, paths):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage, "load_split", lambda _, name: digit_splits[name])
         patch.setattr("stages.tracking.continued", continued)
-        stage.run(settings, paths, seed=0)
+        stage.run(settings, paths, seed=0, threads=2)
     return found
 
 
@@ -90,7 +90,7 @@ def test_a_head_of_other_embeddings_is_refused(head, message, digit_splits, sett
     monkeypatch.setattr(stage, "load_split", lambda _, name: digit_splits[name])
     store.save_array(tmp_path / "head.npy", head)
     with pytest.raises(UserError, match=message) as caught:
-        stage.run(settings, paths.model_copy(update={"embeddings": str(tmp_path)}), seed=0)
+        stage.run(settings, paths.model_copy(update={"embeddings": str(tmp_path)}), seed=0, threads=2)
     assert str(caught.value).startswith(str(tmp_path / "head.npy"))
 
 
@@ -100,9 +100,11 @@ def test_logged_metrics_are_those_of_the_file(logged, paths):
     assert logged["metrics"]["test/recall_at_1"] == test["trained"]["recall_at_1"]
     assert logged["metrics"]["test/chance/map_at_r"] == test["chance"]["map_at_r"]
     assert logged["metrics"]["test/interval/map_at_r/low"] == test["trained"]["interval"]["map_at_r"]["low"]
+    threshold = json.loads((Path(paths.metrics) / "threshold.json").read_text())
+    assert logged["metrics"]["threshold/test/far"] == threshold["test"]["far"]
     assert logged["metrics"]["test/raw/macro/mrr"] == test["raw"]["macro"]["mrr"]
     assert logged["metrics"]["validation/raw/map_at_r"] == metrics["validation"]["raw"]["map_at_r"]
-    assert not any(value is None for value in logged["metrics"].values())
+    assert all(isinstance(value, float) for value in logged["metrics"].values())
 
 
 def test_writing_again_gives_equal_bytes_and_leaves_nothing_of_other_views(
@@ -196,10 +198,14 @@ def test_headline_is_of_the_trained_network(logged, paths):
     assert headline(metrics) == expected
 
 
+def results(paths):
+    return (json.loads((Path(paths.metrics) / f"{name}.json").read_text()) for name in ("evaluate", "threshold"))
+
+
 def test_table_shows_each_system_with_intervals_and_what_is_undefined(logged, paths):
-    metrics = json.loads((Path(paths.metrics) / "evaluate.json").read_text())
+    metrics, threshold = results(paths)
     metrics["test"]["trained"]["val_at_far_1e-3"] = None
-    lines = table(metrics).splitlines()
+    lines = table(metrics, threshold).splitlines()
     assert lines[0] == "test: 300 images in 10 classes"
     assert lines[2].split()[-1] == "chance"
     recall = next(line for line in lines if line.startswith("recall@1"))
@@ -209,18 +215,77 @@ def test_table_shows_each_system_with_intervals_and_what_is_undefined(logged, pa
         assert f"{found['recall_at_1']:.4f} ({low:.4f}–{high:.4f})" in recall
     assert recall.endswith(f"{metrics['test']['chance']['recall_at_1']:.4f}")
     assert " – " in next(line for line in lines if line.startswith("VAL@FAR=1e-3"))
+    rates = threshold["test"]
+    assert f"(eer): FAR {rates['far']:.4f}, VAL {rates['val']:.4f}." in table(metrics, threshold)
     assert max(map(len, lines)) <= 120
 
 
-def test_table_has_a_block_for_seen_and_for_unseen_classes(logged, paths):
-    metrics = json.loads((Path(paths.metrics) / "evaluate.json").read_text())
-    for name in ("test_seen", "test_unseen"):
-        metrics[name], metrics["counts"][name] = metrics["test"], metrics["counts"]["test"]
-    metrics["counts"]["test"] = {**metrics["counts"]["test"], "knn_queries_left_out": 40}
-    said = table(metrics)
-    assert "test, classes held out of training: 300 images" in said
-    assert said.count("MAP@R  ") == 3
-    assert "k-NN: 40 images of classes that training lacks are no queries." in said
+def test_table_has_a_block_for_seen_and_for_unseen_classes_with_its_own_notes(logged, paths):
+    metrics, threshold = results(paths)
+    changes = {"test": {"knn_queries_left_out": 40}, "test_seen": {}, "test_unseen": {"balanced_pairs": 62}}
+    counts = metrics["counts"]["test"]
+    for name, change in changes.items():
+        metrics[name], metrics["counts"][name] = metrics["test"], {**counts, **change}
+        threshold[name] = {**threshold["test"], "far": 0.125} if name == "test_unseen" else threshold["test"]
+    blocks = table(metrics, threshold).split("\ntest")
+    assert "test, classes held out of training: 300 images" in "\ntest".join(blocks)
+    assert len(blocks) == 3
+    assert ["k-NN: 40 images of classes that training lacks" in block for block in blocks] == [True, False, False]
+    assert ["62 balanced pairs" in block for block in blocks] == [False, False, True]
+    assert ["FAR 0.1250" in block for block in blocks] == [False, False, True]
+
+
+def test_table_says_why_there_is_no_threshold(logged, paths):
+    metrics, threshold = results(paths)
+    said = table(metrics, {**threshold, "threshold": None, "because": "there are too few pairs"})
+    assert "No threshold: there are too few pairs." in said
+
+
+@pytest.fixture(scope="module")
+def open_set(digit_splits, settings, paths, tmp_path_factory):
+    """What a run writes and logs where training lacks the classes 7 to 9."""
+    folder = tmp_path_factory.mktemp("open_set")
+    here = {name: str(folder / name) for name in ("metrics", "measures")}
+    splits = {
+        name: split if name == "test" else split.rows(np.flatnonzero(split.labels < 7))
+        for name, split in digit_splits.items()
+    }
+    found: dict[str, Any] = {"folder": folder, "artifacts": [], "splits": splits}
+
+    class Recorder:
+        def metrics(self, metrics):
+            found["metrics"] = metrics
+
+        def artifact(self, path, folder):
+            found["artifacts"].append(Path(path).name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "load_split", lambda _, name: splits[name])
+        patch.setattr("stages.tracking.continued", lambda *_, **__: contextlib.nullcontext(Recorder()))
+        stage.run(settings, paths.model_copy(update=here), seed=0, threads=1)
+    return found
+
+
+def test_held_out_classes_are_reported_three_ways_in_every_file_and_in_mlflow(open_set):
+    metrics, threshold = (
+        json.loads((open_set["folder"] / "metrics" / f"{name}.json").read_text()) for name in ("evaluate", "threshold")
+    )
+    views = ("test", "test_seen", "test_unseen")
+    assert set(metrics) == {*views, "validation", "counts"}
+    expected = sorted(f"{view}_{drawn}.{kind}" for view in views for drawn in stage.DRAWN for kind in stage.KINDS)
+    assert sorted(file.name for file in (open_set["folder"] / "measures").iterdir()) == expected
+    assert sorted(set(open_set["artifacts"]) - {"metrics"}) == expected
+    for view in views:
+        assert open_set["metrics"][f"{view}/map_at_r"] == metrics[view]["trained"]["map_at_r"]
+        assert open_set["metrics"][f"threshold/{view}/far"] == threshold[view]["far"]
+    seen = open_set["splits"]["test"].labels < 7
+    assert metrics["counts"]["test_seen"]["items"] == seen.sum()
+    assert metrics["counts"]["test_unseen"]["items"] == (~seen).sum()
+    nearest = read_csv(open_set["folder"] / "measures" / "test_unseen_confusion.csv")
+    assert {row["class"] for row in nearest} == {"7", "8", "9"}
+    counts = metrics["counts"]
+    assert counts["test"]["in_training_queries"] + counts["test"]["in_training_queries_left_out"] == 150
+    assert counts["test_unseen"]["in_training_queries"] == 0
 
 
 def table_command(folder):
@@ -252,17 +317,12 @@ def test_table_command_names_the_pictures_and_imports_nothing_heavy(logged, path
         assert f" {heavy}\n" not in done.stderr
 
 
-def test_table_notes_that_the_head_told_the_pairs_apart(logged, paths, params):
-    source = Path(paths.metrics) / "threshold.json"
-    kept = source.read_text()
-    said = []
-    for scored_by in ("distance", "head"):
-        source.write_text(json.dumps({**json.loads(kept), "scored_by": scored_by}))
-        said.append(table_command(params).stdout.splitlines())
-    source.write_text(kept)
-    (added,) = [line for line in said[1] if line not in said[0]]
+def test_table_notes_that_the_head_told_the_pairs_apart(logged, paths):
+    metrics, threshold = results(paths)
+    before, after = (table(metrics, {**threshold, "scored_by": by}).splitlines() for by in ("distance", "head"))
+    (added,) = [line for line in after if line not in before]
     assert added == "trained network: verification, AUC, EER, VAL by its head; recall, MAP@R, k-NN by the distance."
-    assert [line for line in said[1] if line != added] == said[0]
+    assert [line for line in after if line != added] == before
 
 
 @pytest.mark.parametrize("content", ["{}", "[1]", '{"test": {"trained": {}}, "counts": {"test": {}}}'])

@@ -37,6 +37,20 @@ const place = (x, y) => {
 const drawn = () => [...plot().model.renderers[0].view.filter.booleans]
 """
 
+# Times in ms from frame to frame, while the map moves.
+REDRAW = """
+const done = arguments[0], {x_range} = model("map"), times = []
+const move = (left, last) => {
+  if (left == 0) return done(times)
+  x_range.setv({start: x_range.start + 1, end: x_range.end + 1})
+  requestAnimationFrame((now) => {
+    times.push(now - last)
+    move(left - 1, now)
+  })
+}
+requestAnimationFrame((now) => move(15, now))
+"""
+
 
 @pytest.fixture(scope="module")
 def chromium():
@@ -225,7 +239,7 @@ def test_switch_changes_coordinates_axes_and_images_stay_with_their_points(page,
 def test_many_classes_are_found_by_name(chromium, tmp_path):
     count = LEGEND_UP_TO + 5
     names = [f"Class {i}" for i in range(count)]
-    names[3] = "<b>cat</b>"
+    names[3], names[4] = "<b>cat</b>", "Cat,\ndog"
     labels = np.arange(4 * count) % count
     interactive.write(tmp_path / "map.html", points_of(labels, names, channels=3), views_of(4 * count), "many")
     page = Page(chromium, tmp_path / "map.html")
@@ -234,10 +248,12 @@ def test_many_classes_are_found_by_name(chromium, tmp_path):
         page.run("model('search').value_input = arguments[0]", text)
         return sorted(set(labels[np.array(page.run("return drawn()"))].tolist()))
 
-    assert shown_for("class 2, CAT") == [2, 3]
+    assert shown_for("class 2, <B>CAT") == [2, 3]
+    assert shown_for("cat, dog") == [4]  # a name with a comma, and a line break that no box can take
+    assert shown_for("cat, class 2") == [2, 3, 4]
     assert shown_for("class 1") == [1]  # the class of that name, not also 10 to 19
     assert shown_for("s 1") == [1, *range(10, 20)]
-    assert shown_for("dog") == []
+    assert shown_for("bird") == []
     assert shown_for(" ") == list(range(count))
     assert page.errors() == []
 
@@ -248,18 +264,9 @@ def test_ten_thousand_points_are_redrawn_fluently(chromium, tmp_path):
     interactive.write(tmp_path / "map.html", points, views_of(10_000), "10,000 points")
     assert (tmp_path / "map.html").stat().st_size < 15e6
     page = Page(chromium, tmp_path / "map.html")
-    milliseconds = page.driver.execute_async_script(
-        JAVASCRIPT
-        + """const done = arguments[0], {x_range} = model("map"), began = performance.now(), frames = 20
-        const move = (left) => {
-          if (left == 0) return done((performance.now() - began) / frames)
-          x_range.setv({start: x_range.start + 1, end: x_range.end + 1})
-          requestAnimationFrame(() => move(left - 1))
-        }
-        move(frames)"""
-    )
-    print(f"{milliseconds:.0f} ms a redraw of 10,000 points")
-    assert milliseconds < 500  # 45 on 2 cores; CI's may be busy
+    rounds = [np.median(page.driver.execute_async_script(JAVASCRIPT + REDRAW)) for _ in range(5)]
+    print("ms a redraw of 10,000 points:", *(f"{milliseconds:.0f}" for milliseconds in rounds))
+    assert min(rounds) < 150  # 45 on 2 idle cores, and 230 with WebGL; the best round is not that of a busy moment
 
 
 def test_equal_input_gives_equal_bytes(small, tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def test_pca_equals_the_singular_value_decomposition_and_tells_the_shares():
 def test_other_processes_give_equal_bytes():
     features = clusters(60)[0].astype(np.float32)
     jobs = {method: (method, features) for method in ("tsne", "pca")}
-    found = dict(projections.project_all(jobs, 15.0, seed=3))
+    found = dict(projections.project_all(jobs, 15.0, seed=3, workers=2))
     assert set(found) == set(jobs)
     for method, projection in found.items():
         alone = projections.project(method, features, 15.0, seed=3)

@@ -1,5 +1,6 @@
 """The worst queries and pairs, against plain loops over all pairs and hand-made cases."""
 
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import numpy as np
@@ -128,6 +129,23 @@ def test_nothing_is_judged_without_two_classes_and_two_of_one(labels):
     assert (found.queries, found.judged, found.wrong) == ([], 0, 0)
     assert len(found.positives) == (labels == [5, 5, 5])
     assert len(found.negatives) == (labels == [1, 2, 3])
+
+
+def test_number_of_workers_changes_nothing(monkeypatch):
+    monkeypatch.setattr(extremes, "TILE", 16)
+    rng = np.random.default_rng(0)
+    points, labels = rng.normal(size=(100, 3)), rng.integers(0, 5, 100)
+    pools: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers):
+            pools.append(workers)
+            super().__init__(workers)
+
+    monkeypatch.setattr(extremes, "ThreadPoolExecutor", Pool)
+    assert worst.find(points, labels, 9, workers=1) == worst.find(points, labels, 9, workers=3)
+    worst.find(points, labels, 9, workers=500)
+    assert pools == [1, 3, extremes.MOST_WORKERS]
 
 
 @pytest.mark.parametrize("tile", [1, 2, 1024])
