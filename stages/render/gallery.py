@@ -89,15 +89,17 @@ def draw(
 def _queries(found: worst.Worst, cast: Cast) -> Sheet:
     nearest = [COLUMN + GUTTER + COLUMN * place for place in range(worst.NEIGHBOURS)]
     positive = nearest[-1] + COLUMN + GUTTER
+    negative = positive + COLUMN
     head = (LINE + 16) * bool(found.queries)
     sheet = Sheet(
         "Queries with the worst neighbours",
         _verdict(found, cast),
-        width=positive + CELL,
+        width=negative + CELL,
         height=head + ROW * len(found.queries),
     )
     if found.queries:
-        for left, line in ((0, "query"), (nearest[2], "its nearest others, nearest first"), (positive, "own class")):
+        headings = {"query": 0, "its nearest others, nearest first": nearest[2], "own class": positive}
+        for line, left in {**headings, "another class": negative}.items():
             sheet.text(line, left + CELL // 2, 0, align="center", bold=True)
     for number, query in enumerate(found.queries):
         top = head + number * ROW
@@ -106,6 +108,7 @@ def _queries(found: worst.Worst, cast: Cast) -> Sheet:
         for left, other in zip(nearest, query.nearest, strict=False):
             _neighbour(sheet, cast, query.row, other, (left, top), cast.status(other.row))
         _neighbour(sheet, cast, query.row, query.positive, (positive, top), f"rank {query.rank:,}")
+        _neighbour(sheet, cast, query.row, query.negative, (negative, top), f"rank {query.negative_rank:,}")
     return sheet
 
 
@@ -125,9 +128,7 @@ def _verdict(found: worst.Worst, cast: Cast) -> list[str]:
         )
     if found.judged < len(cast.labels):
         verdict += f" Images left out because no other is of their class: {len(cast.labels) - found.judged:,}."
-    order = (
-        "Worst first: by how much farther the nearest of the own class (at the right) is than that of another class."
-    )
+    order = "Worst first: by how much farther the nearest of the own class is than that of another (at the right)."
     signs = "Green ✓: own class. Orange ✗: another class. Rank: place among all others, 1 is the nearest."
     return [verdict, order, signs, cast.key()]
 

@@ -30,12 +30,16 @@ class Query:
         nearest: at most `NEIGHBOURS` others, nearest first.
         positive: the nearest other of its class.
         rank: of that one among all others; 1 is the nearest.
+        negative: the nearest item of another class.
+        negative_rank: of that one.
     """
 
     row: int
     nearest: list[Neighbour]
     positive: Neighbour
     rank: int
+    negative: Neighbour
+    negative_rank: int
 
 
 @dataclass(frozen=True)
@@ -106,13 +110,20 @@ def _query(cloud: Cloud, point: int, embeddings: np.ndarray) -> Query:
     squared[point] = np.inf
     same = cloud.codes == cloud.codes[point]
     others = np.lexsort([cloud.rows, same, squared])[:-1]
-    positive = int(same[others].argmax())
+    positive, negative = int(same[others].argmax()), int(same[others].argmin())
     row = int(cloud.rows[point])
 
     def neighbour(other: int) -> Neighbour:
         return Neighbour(int(cloud.rows[other]), _distance(embeddings, row, int(cloud.rows[other])))
 
-    return Query(row, [neighbour(other) for other in others[:NEIGHBOURS]], neighbour(others[positive]), positive + 1)
+    return Query(
+        row,
+        [neighbour(other) for other in others[:NEIGHBOURS]],
+        neighbour(others[positive]),
+        positive + 1,
+        neighbour(others[negative]),
+        negative + 1,
+    )
 
 
 def _disjoint_pairs(cloud: Cloud, lowest: np.ndarray, count: int, *, same: bool) -> list[tuple[int, int]]:

@@ -63,8 +63,12 @@ def test_pictures_show_the_images_that_were_found(tmp_path):
     queries, positives, negatives = draw(tmp_path, split, "render.gallery=7")
     assert [path.name for path in (queries, positives, negatives)] == FILES
     found = worst.find(split.trained, split.labels, 7)
-    around = [row for q in found.queries for row in [q.row, q.positive.row, *(other.row for other in q.nearest)]]
-    assert len(around) == 7 * 7
+    around = [
+        row
+        for q in found.queries
+        for row in [q.row, q.positive.row, q.negative.row, *(other.row for other in q.nearest)]
+    ]
+    assert len(around) == 7 * 8
     assert shown_rows(queries) == counted(around)
     assert shown_rows(positives) == counted([row for pair in found.positives for row in pair.rows])
     assert shown_rows(negatives) == counted([row for pair in found.negatives for row in pair.rows])
@@ -74,7 +78,9 @@ def test_frames_and_marks_tell_own_class_from_others():
     split = embedded()
     found = worst.find(split.trained, split.labels, 7)
     drawn = gallery._queries(found, cast_of(split))
-    right = [split.labels[n.row] == split.labels[q.row] for q in found.queries for n in [*q.nearest, q.positive]]
+    right = [
+        split.labels[n.row] == split.labels[q.row] for q in found.queries for n in [*q.nearest, q.positive, q.negative]
+    ]
     assert 7 < sum(right) < len(right)
     marks = [text[0] for text in texts(drawn) if text.startswith(("✓ ", "✗ "))]
     assert marks == ["✓" if own else "✗" for own in right]
@@ -149,8 +155,8 @@ def test_large_images_are_reduced_to_a_cell(shape):
         ([2], np.zeros((1, 3)), [0, 0, 0]),
         ([1, 1, 1, 1], np.arange(4.0)[:, None], [0, 4, 0]),
         ([0, 1, 2, 3], np.arange(4.0)[:, None], [0, 0, 4]),
-        ([0, 0, 1, 3], np.arange(4.0)[:, None], [2 * 5, 2, 4]),
-        ([0, 0, 1, 1, 2, 2, 3, 3], np.ones((8, 2)), [8 * 7, 8, 8]),
+        ([0, 0, 1, 3], np.arange(4.0)[:, None], [2 * 6, 2, 4]),
+        ([0, 0, 1, 1, 2, 2, 3, 3], np.ones((8, 2)), [8 * 8, 8, 8]),
     ],
     ids=["none", "one image", "one class", "singletons", "some singletons", "constant"],
 )

@@ -16,7 +16,10 @@ def plain_distance(points, i, j):
 
 
 def plain_queries(points, labels, count):
-    """Of the worst (row, rows of the nearest others, row of the positive, its rank); how many are judged; and wrong."""
+    """Of the worst (row, rows of the nearest others, then row and rank of the nearest of its own and of another class).
+
+    Then how many are judged; and wrong.
+    """
     judged, wrong = [], 0
     for q in range(len(labels)):
         others = [i for i in range(len(labels)) if i != q]
@@ -26,7 +29,8 @@ def plain_queries(points, labels, count):
         if same and different:
             margin = plain_distance(points, q, same[0]) - plain_distance(points, q, different[0])
             wrong += margin >= 0
-            judged.append((-margin, labels[q], q, others[:5], same[0], 1 + others.index(same[0])))
+            ends = [(end, 1 + others.index(end)) for end in (same[0], different[0])]
+            judged.append((-margin, labels[q], q, others[:5], *ends))
     return [found[2:] for found in sorted(judged)[:count]], len(judged), wrong
 
 
@@ -45,14 +49,17 @@ def plain_pairs(points, labels, count, same):
 def assert_as_in_loops(points, labels, count):
     found = worst.find(points, labels, count)
     queries, judged, wrong = plain_queries(points, labels, count)
-    assert [(q.row, [n.row for n in q.nearest], q.positive.row, q.rank) for q in found.queries] == queries
+    assert [
+        (q.row, [n.row for n in q.nearest], (q.positive.row, q.rank), (q.negative.row, q.negative_rank))
+        for q in found.queries
+    ] == queries
     assert (found.judged, found.wrong) == (judged, wrong)
     assert [pair.rows for pair in found.positives] == plain_pairs(points, labels, count, same=True)
     assert [pair.rows for pair in found.negatives] == plain_pairs(points, labels, count, same=False)
     for pair in found.positives + found.negatives:
         assert pair.distance == pytest.approx(plain_distance(points, *pair.rows), rel=1e-12)
     for query in found.queries:
-        for other in [*query.nearest, query.positive]:
+        for other in [*query.nearest, query.positive, query.negative]:
             assert other.distance == pytest.approx(plain_distance(points, query.row, other.row), rel=1e-12)
 
 
