@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from stages.evaluate.bootstrap import intervals
-from stages.evaluate.folds import Folded, fold_accuracies
+from stages.evaluate.folds import fold_accuracies
 from stages.evaluate.metric import Euclidean, Head, Metric
 from stages.evaluate.roc import (
     auc,
@@ -21,7 +21,6 @@ from stages.evaluate.scores import Scores, histogram, natural_scores
 
 __all__ = [
     "Euclidean",
-    "Folded",
     "Head",
     "Metric",
     "Scores",
