@@ -174,7 +174,7 @@ def _measure(given: _Given, system: str) -> tuple[_Measured, verification.Scores
         "macro": {**retrieval.macro_means(ranked, labels), **retrieval.macro_means(voted, labels)},
         "in_training": {**retrieval.means(looked_up), "interval": _low_and_high(_intervals(looked_up, given))},
     }
-    curves = Curves.of(scores) if len(scores.same) and len(scores.different) else None
+    curves = Curves.of(scores) if verification.defined(scores) else None
     return _Measured(measures, curves, ranked, looked_up, voted), scores
 
 

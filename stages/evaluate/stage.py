@@ -12,7 +12,7 @@ from stages.embedded import SPLITS, groups, load_classes, load_split
 from stages.errors import UserError
 from stages.evaluate import figures, series
 from stages.evaluate.report import Report, measure
-from stages.evaluate.table import VIEWS, headline
+from stages.evaluate.table import VIEWS, headline, natural_pairs
 
 DRAWN = ("classes", "confusion", "distances", "recall_at_k", "roc")
 KINDS = ("csv", "png")
@@ -78,8 +78,7 @@ def write_plots(report: Report, classes: Sequence[str], ks: Sequence[int], folde
 def _write_view(report: Report, name: str, classes: Sequence[str], ks: Sequence[int], folder: Path) -> None:
     view, counts = report.views[name], report.views[name].counts
     table, picture = ({drawn: folder / f"{name}_{drawn}.{kind}" for drawn in DRAWN} for kind in KINDS)
-    sampled = "all" if counts["natural_pairs"] == counts["natural_pairs_available"] else "sampled"
-    compared = f"{counts['natural_pairs']:,} pairs ({sampled})"
+    compared = natural_pairs(counts)
     queries = f"{counts['queries']:,} queries, leave-one-out"
     what = VIEWS[name]
 

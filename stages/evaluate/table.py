@@ -47,6 +47,16 @@ def headline(metrics: Mapping[str, Any], view: str = "test") -> str:
     return f"{metrics['counts'][view]['items']:,} {view} images: {', '.join(shown)}"
 
 
+def natural_pairs(counts: Mapping[str, Any], kind: str = "") -> str:
+    """How many natural pairs were compared, and whether that is all of them.
+
+    >>> natural_pairs({"natural_pairs": 1000, "natural_pairs_available": 4950}, "natural ")
+    '1,000 natural pairs (sampled)'
+    """
+    sampled = "all" if counts["natural_pairs"] == counts["natural_pairs_available"] else "sampled"
+    return f"{counts['natural_pairs']:,} {kind}pairs ({sampled})"
+
+
 def pictures(paths: config.Paths) -> list[Path]:
     """The PNG and HTML files that there are in the folders of figures, maps last."""
     folders = dict.fromkeys(map(Path, (paths.plots, paths.measures, paths.maps)))
@@ -111,10 +121,8 @@ def _notes(counts: Mapping[str, Any], threshold: Mapping[str, Any], view: str) -
             f"verification: accuracy over 10 folds disjoint in {counts['balanced_folds_disjoint_in']}, "
             f"{counts['balanced_pairs']:,} balanced pairs."
         )
-    sampled = "all" if counts["natural_pairs"] == counts["natural_pairs_available"] else "sampled"
     lines.append(
-        f"AUC, EER, VAL: {counts['natural_pairs']:,} natural pairs ({sampled}), {counts['natural_pairs_same']:,} of "
-        "them of one class."
+        f"AUC, EER, VAL: {natural_pairs(counts, 'natural ')}, {counts['natural_pairs_same']:,} of them of one class."
     )
     if threshold["threshold"] is not None:
         rates = threshold[view]

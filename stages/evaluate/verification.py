@@ -27,6 +27,7 @@ __all__ = [
     "calibrate",
     "chance_curve_measures",
     "curve_measures",
+    "defined",
     "far_name",
     "fold_accuracies",
     "histogram",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import config, palette
+from stages import config, naming, palette
 from stages.embedded import Split
 from stages.render import worst
 from stages.render.sheet import CELL, COLUMN, LINE, ROW, Sheet
@@ -35,7 +35,7 @@ class Cast:
 
     def name(self, row: int) -> str:
         """The class in one line."""
-        return " ".join(self.classes[self.labels[row]].split())
+        return naming.one_line(self.classes[self.labels[row]])
 
     def status(self, row: int) -> str:
         """A word where training did not have the class, else nothing."""

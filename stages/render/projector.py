@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 
-from stages import config, store
+from stages import config, naming, store
 from stages.command import call_or_exit
 from stages.errors import UserError
 from stages.render.thumbnails import picture
@@ -45,7 +45,7 @@ def write(
     """
     vectors, metadata, sprite, settings = files = [folder / file for file in FILES]
     store.save_text(vectors, "".join("\t".join(f"{value:.6g}" for value in row) + "\n" for row in embeddings.tolist()))
-    names = [" ".join(label.split()) for label in classes]
+    names = [naming.one_line(label) for label in classes]
     rows = "".join(f"{names[label]}\t{i}\n" for i, label in zip(index.tolist(), labels.tolist(), strict=True))
     store.save_text(metadata, "class\tindex\n" + rows)
     grid, (height, width) = mosaic(images)
