@@ -1,7 +1,14 @@
+import json
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from stages import store, tracking
+from stages.tracking import sweeps
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
 
@@ -67,6 +74,67 @@ def test_an_error_marks_the_run_failed(client, tmp_path):
     with pytest.raises(RuntimeError), tracking.started(tmp_path / "run.json", "x", {}):
         raise RuntimeError
     assert client.get_run(store.load_json(tmp_path / "run.json")["run_id"]).info.status == "FAILED"
+
+
+def test_whoever_starts_the_stages_tags_and_names_their_run(client, tmp_path, monkeypatch):
+    monkeypatch.setenv(tracking.TAGS, json.dumps({"mlflow.runName": "margin=0.2", "sweep": "first"}))
+    with tracking.started(tmp_path / "run.json", "digits compact", {"data": "digits"}) as run:
+        pass
+    stored = client.get_run(run.run_id)
+    assert stored.info.run_name == "margin=0.2"
+    assert (stored.data.tags["sweep"], stored.data.tags["data"]) == ("first", "digits")
+
+
+def test_a_run_of_a_dvc_experiment_has_its_name(client, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "brave-fig")
+    with tracking.started(tmp_path / "run.json", "digits compact", {}) as run:
+        pass
+    stored = client.get_run(run.run_id)
+    assert stored.info.run_name == "brave-fig: digits compact"
+    assert stored.data.tags["dvc.experiment"] == "brave-fig"
+
+
+def test_only_dvc_logs_its_lock_file(client, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.lock").write_text("stages:\n")
+    with tracking.started(tmp_path / "run.json", "x", {}) as run:
+        pass
+    for stage, expected in ((None, []), ("evaluate", ["dvc.lock"])):
+        if stage:
+            monkeypatch.setenv("DVC_STAGE", stage)
+        with tracking.continued(tmp_path / "run.json", {}):
+            pass
+        assert [item.path for item in client.list_artifacts(run.run_id)] == expected
+
+
+def test_a_sweep_that_goes_on_has_the_same_parent(client):
+    run_id = sweeps.open_parent("sweep x", {"sweep": "x"})
+    assert client.get_run(run_id).info.status == "RUNNING"
+    sweeps.close_parent(run_id, "KILLED")
+    assert client.get_run(run_id).info.status == "KILLED"
+    assert sweeps.open_parent("sweep x", {"sweep": "x"}, run_id) == run_id
+    assert client.get_run(run_id).info.status == "RUNNING"
+    assert sweeps.open_parent("sweep x", {"sweep": "x"}, "0" * 32) != run_id
+
+
+WRITER = """
+import sys
+from stages import tracking
+with tracking.started(sys.argv[1] + "/run.json", "writer", {"writer": sys.argv[1]}) as run:
+    run.points([tracking.Point({"step/loss": float(step)}, step) for step in range(200)])
+"""
+
+
+def test_four_processes_create_one_database_and_none_loses_a_number(tmp_path):
+    environment = {**os.environ, "DVC_ROOT": str(tmp_path)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [sys.executable, "-W", "ignore", "-c", WRITER]
+    writers = [subprocess.Popen([*command, str(tmp_path / str(number))], env=environment) for number in range(4)]
+    assert [writer.wait(120) for writer in writers] == [0] * 4
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    for number in range(4):
+        run_id = store.load_json(tmp_path / str(number) / "run.json")["run_id"]
+        assert [point.value for point in client.get_metric_history(run_id, "step/loss")] == list(range(200))
 
 
 def test_the_users_tracking_server_wins(monkeypatch):

@@ -26,12 +26,14 @@ class Progress:
         history: one row for each of them.
         best: the validation measures by which the kept weights were chosen, most important first.
         best_epoch: the epoch, counted from 1, that had them.
+        seconds: that the finished epochs took, with their validation.
     """
 
     epoch: int = 0
     history: list[Row] = field(default_factory=list)
     best: list[float] = field(default_factory=list)
     best_epoch: int = 0
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)

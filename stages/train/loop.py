@@ -1,6 +1,7 @@
 """Training with Keras's `fit`: logging of steps, choice of the best epoch by validation, checkpoints."""
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -169,9 +170,13 @@ class _Keep(keras.callbacks.Callback):
     def __init__(self, checkpoint: Checkpoint, progress: Progress, selection: _Selection) -> None:
         super().__init__()
         self.checkpoint, self.progress, self.selection = checkpoint, progress, selection
+        self.since = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         self.progress.epoch = epoch + 1
+        now = time.perf_counter()
+        self.progress.seconds += now - self.since
+        self.since = now
         self.checkpoint.save(self.model, self.selection.best_weights, self.progress)
 
 

@@ -84,7 +84,8 @@ def run(
     checkpoint = Checkpoint.of(paths.checkpoints, settings, _files_behind(paths))
     folder, figure = Path(paths.model), Path(paths.plots) / "training.png"
     names = {"data": data.name, "network": _short(network), "loss": _short(loss)}
-    with tracking.started(folder / "run.json", " ".join(names.values()), names) as run:
+    unfinished = checkpoint.path.with_name("run.json")
+    with tracking.started(folder / "run.json", " ".join(names.values()), names, unfinished) as run:
         run.params(settings | {"parameters": encoder.count_params()})
         run.artifact(params_file)
         run.dataset(training.images, training.labels, data.name, paths.prepared)
@@ -92,7 +93,11 @@ def run(
         for head in _save(learner, folder):
             run.artifact(head)
         curves.write(progress.history, folder / "history.csv", figure)
-        run.metrics({"best_epoch": progress.best_epoch, "best_val_recall_at_1": progress.best[0]}, train.steps)
+        recall, map_at_r = progress.best
+        best = {"best_epoch": progress.best_epoch, "best_val_recall_at_1": recall, "best_val_map_at_r": map_at_r}
+        facts = {"train_seconds": round(progress.seconds, 1), "parameters": encoder.count_params()}
+        store.save_json(folder / "training.json", facts)
+        run.metrics(best | {"train_seconds": progress.seconds}, train.steps)
         run.artifact(figure, "plots")
         run.artifact(folder / "history.csv")
         examples = training.images[:2]
@@ -100,8 +105,7 @@ def run(
     checkpoint.remove()
     print(
         f"{encoder.count_params():,} parameters, {train.steps} steps of {plan.shape[1]} images; kept epoch "
-        f"{progress.best_epoch} of {progress.epoch}: validation recall@1 {progress.best[0]:.4f}, "
-        f"MAP@R {progress.best[1]:.4f}"
+        f"{progress.best_epoch} of {progress.epoch}: validation recall@1 {recall:.4f}, MAP@R {map_at_r:.4f}"
     )
 
 
@@ -173,8 +177,11 @@ def _save(learner: Learner, folder: Path) -> list[Path]:
 def _log_to(run: tracking.Run) -> Any:
     """Sends what was logged once an epoch: a call to MLflow costs far more than a number."""
     points: list[tracking.Point] = []
+    sent = run.last_step("epoch/loss")  # by an earlier attempt, which did not come to its end
 
     def log(figures: Mapping[str, float], step: int) -> None:
+        if step <= sent:
+            return
         points.append(tracking.Point(figures, step))
         if any(name.startswith("epoch/") for name in figures):
             run.points(points)

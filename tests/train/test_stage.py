@@ -2,8 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
-from stages import store
+from stages import store, tracking
 from stages.command import arguments_for
 from stages.errors import UserError
 from stages.train import stage
@@ -28,7 +29,8 @@ def test_makes_what_later_stages_read_and_forgets_its_checkpoint(tmp_path):
     write_prepared(configured)
     train(configured, tmp_path)
     model = Path(configured.paths.model)
-    assert sorted(path.name for path in model.iterdir()) == ["embedder.keras", "history.csv", "run.json"]
+    assert {path.name for path in model.iterdir()} == {"embedder.keras", "history.csv", "run.json", "training.json"}
+    assert store.load_json(model / "training.json")["train_seconds"] > 0
     assert (model / "history.csv").read_text().splitlines()[0].startswith("epoch,step,loss,")
     assert len((model / "history.csv").read_text().splitlines()) == 3
     assert list(Path(configured.paths.checkpoints).iterdir()) == []
@@ -88,7 +90,7 @@ def test_a_loss_of_keras_trains_on_any_layout_and_leaves_no_head(tmp_path):
     write_prepared(configured)
     train(configured, tmp_path)
     model = Path(configured.paths.model)
-    assert sorted(path.name for path in model.iterdir()) == ["embedder.keras", "history.csv", "run.json"]
+    assert {path.name for path in model.iterdir()} == {"embedder.keras", "history.csv", "run.json", "training.json"}
 
 
 def test_a_change_of_any_file_of_the_train_package_makes_another_checkpoint(tmp_path):
@@ -123,6 +125,24 @@ def test_training_that_diverges_ends_with_a_line(tmp_path):
     with pytest.raises(UserError, match=r"training diverged in epoch \d .*try a lower rate"):
         train(configured, tmp_path)
     assert not (Path(configured.paths.model) / "embedder.keras").exists()
+
+
+def test_interrupted_training_goes_on_in_its_mlflow_run_and_logs_nothing_twice(tmp_path, monkeypatch):
+    configured = settings(tmp_path)
+    write_prepared(configured)
+    with monkeypatch.context() as cut, pytest.raises(ZeroDivisionError):
+        cut.setattr(stage, "_save", lambda *_: 1 / 0)  # all epochs are made, nothing is kept but the checkpoint
+        train(configured, tmp_path)
+    run_file = Path(configured.paths.model) / "run.json"
+    interrupted = run_file.read_bytes()
+    train(configured, tmp_path)
+    assert run_file.read_bytes() == interrupted
+    client = MlflowClient(tracking.tracking_uri())
+    run_id = store.load_json(run_file)["run_id"]
+    assert client.get_run(run_id).info.status == "FINISHED"
+    assert [point.step for point in client.get_metric_history(run_id, "epoch/loss")] == [2, 4]
+    train(configured, tmp_path)
+    assert run_file.read_bytes() != interrupted
 
 
 def test_a_server_that_does_not_answer_is_named(tmp_path, monkeypatch):

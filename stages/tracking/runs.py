@@ -1,54 +1,32 @@
-"""One MLflow run for each configuration: the only module that talks to MLflow.
+"""One MLflow run for each configuration: opened by training, continued by the stages after it."""
 
-`MLFLOW_TRACKING_URI` says where to, if it is set; else a SQLite database at the root of the repository, beside which
-the files are kept. MLflow is imported when a run is opened: that takes over a second.
-"""
-
-import argparse
 import contextlib
 import io
 import json
-import logging
 import os
 import subprocess
-import sys
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages import config, store
-from stages.command import call_or_exit
+from stages import store
 from stages.config import flatten
 from stages.errors import UserError
 from stages.quiet import hidden_stderr
+from stages.tracking.connection import connected
 
 if TYPE_CHECKING:
     import numpy as np
 
-EXPERIMENT = "triplet-workflow"
-_UNLESS_SET = {
-    # By default a dead server costs four minutes a call.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
+TAGS = "TRIPLET_RUN_TAGS"
+"""An environment variable: JSON of tags that training gives to its run, `mlflow.runName` among them if it is to have
+another name. By it whoever starts the stages says what they are part of."""
+
 _LOCK = Path("dvc.lock")  # what DVC ran so far, by hash
 _LONGEST_TAG = 5000
 _METRICS_AT_ONCE = 1000
-
-
-def root() -> Path:
-    """The repository's root, also inside DVC's copies of it: what all runs share lies there."""
-    return Path(os.environ.get("DVC_ROOT") or Path(__file__).resolve().parent.parent)
-
-
-def tracking_uri() -> str:
-    """Where runs are recorded."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
 
 
 @dataclass(frozen=True)
@@ -97,6 +75,10 @@ class Run:
         for begin in range(0, len(metrics), _METRICS_AT_ONCE):
             self._client.log_batch(self.run_id, metrics=metrics[begin : begin + _METRICS_AT_ONCE])
 
+    def last_step(self, metric: str) -> int:
+        """The latest step at which a metric was logged; 0 where it never was."""
+        return max((point.step for point in self._client.get_metric_history(self.run_id, metric)), default=0)
+
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
         """Copy a file, or what is in a folder, into the run."""
         log = self._client.log_artifacts if Path(path).is_dir() else self._client.log_artifact
@@ -132,12 +114,40 @@ class Run:
 
 
 @contextlib.contextmanager
-def started(run_file: str | Path, name: str, tags: Mapping[str, Any]) -> Iterator[Run]:
-    """Open a new run and write its id to `run_file`; it ends with the block, FAILED after an error."""
-    tags = {**_provenance(), **_as_text(tags)}
-    with _mlflow() as mlflow, mlflow.start_run(run_name=name, tags=tags, log_system_metrics=True) as run:
-        store.save_json(run_file, {"run_id": run.info.run_id})
+def started(run_file: str | Path, name: str, tags: Mapping[str, Any], unfinished: Path | None = None) -> Iterator[Run]:
+    """Open a run and write its id to `run_file`; it ends with the block, FAILED after an error.
+
+    Args:
+        run_file: JSON, for the stages that continue the run.
+        name: of a new run; that of a DVC experiment is put before it.
+        tags: nested or not.
+        unfinished: JSON with the id of the run too. Where it exists and names a run that did not end well, that run
+            goes on. To be removed by whoever ends the work.
+    """
+    name, tags = _with_surroundings(name, _as_text(tags))
+    with connected() as mlflow, _unfinished_or_new(mlflow, unfinished, name, tags) as run:
+        for file in (run_file, unfinished):
+            if file is not None:
+                store.save_json(file, {"run_id": run.info.run_id})
         yield Run(mlflow.MlflowClient(), run.info.run_id)
+
+
+def _with_surroundings(name: str, tags: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Name and tags of a run, with what is known of who started it: commit, DVC experiment, sweep."""
+    around = provenance()
+    experiment = os.environ.get("DVC_EXP_NAME")
+    if experiment:
+        name, around["dvc.experiment"] = f"{experiment}: {name}", experiment
+    around |= json.loads(os.environ.get(TAGS, "{}"))
+    return around.pop("mlflow.runName", name), {**around, **tags}
+
+
+def _unfinished_or_new(mlflow: Any, unfinished: Path | None, name: str, tags: Mapping[str, str]) -> Any:
+    if unfinished is not None and unfinished.is_file():
+        run_id = run_id_in(unfinished)
+        if is_known(mlflow, run_id) and mlflow.get_run(run_id).info.status != "FINISHED":
+            return mlflow.start_run(run_id=run_id, log_system_metrics=True)
+    return mlflow.start_run(run_name=name, tags=tags, log_system_metrics=True)
 
 
 @contextlib.contextmanager
@@ -146,25 +156,26 @@ def continued(run_file: str | Path, settings: Mapping[str, Any]) -> Iterator[Run
 
     If the store does not know it (a fresh clone, another server), one run goes on in its place, tagged with the old id.
     """
-    run_id = _run_id(run_file)
-    with _mlflow() as mlflow, _known_or_successor(mlflow, run_id) as run:
+    run_id = run_id_in(run_file)
+    with connected() as mlflow, _known_or_successor(mlflow, run_id) as run:
         opened = Run(mlflow.MlflowClient(), run.info.run_id)
         opened.tags(settings)
-        if _LOCK.is_file():
+        if _LOCK.is_file() and "DVC_STAGE" in os.environ:  # started by hand or by a sweep, it is of other work
             opened.artifact(_LOCK)
         yield opened
 
 
 def _known_or_successor(mlflow: Any, run_id: str) -> Any:
-    if _is_known(mlflow, run_id):
+    if is_known(mlflow, run_id):
         return mlflow.start_run(run_id=run_id)
     successors = mlflow.search_runs(filter_string=f"tags.continues = '{run_id}'", output_format="list")
     if successors:
         return mlflow.start_run(run_id=successors[0].info.run_id)
-    return mlflow.start_run(run_name=f"continues {run_id[:8]}", tags={**_provenance(), "continues": run_id})
+    return mlflow.start_run(run_name=f"continues {run_id[:8]}", tags={**provenance(), "continues": run_id})
 
 
-def _is_known(mlflow: Any, run_id: str) -> bool:
+def is_known(mlflow: Any, run_id: str) -> bool:
+    """Whether the store has this run and it is not deleted."""
     from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
     try:
@@ -175,44 +186,20 @@ def _is_known(mlflow: Any, run_id: str) -> bool:
         return False
 
 
-def _run_id(run_file: str | Path) -> str:
+def run_id_in(run_file: str | Path) -> str:
+    """The id that a stage wrote.
+
+    Raises:
+        UserError: no such file, or other content.
+    """
     content = store.load_json(run_file)
     if not (isinstance(content, dict) and isinstance(content.get("run_id"), str)):
         raise UserError(f"{run_file}: found other content, expected the run_id that the train stage wrote")
     return content["run_id"]
 
 
-@contextlib.contextmanager
-def _mlflow() -> Iterator[Any]:
-    """MLflow, connected and with the experiment selected."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        _set_defaults()
-        import mlflow
-
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        mlflow.set_tracking_uri(tracking_uri())
-        try:
-            _select_experiment(mlflow)
-        except mlflow.exceptions.MlflowException as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"MLFLOW_TRACKING_URI: {tracking_uri()} does not answer: {reason}") from error
-        yield mlflow
-
-
-def _select_experiment(mlflow: Any) -> None:
-    from filelock import FileLock
-
-    # Several processes that create one new SQLite database at once all fail.
-    with FileLock(root() / ".mlflow.lock"):
-        if mlflow.get_experiment_by_name(EXPERIMENT) is None:
-            local = tracking_uri().startswith("sqlite:")
-            mlflow.create_experiment(EXPERIMENT, (root() / "mlruns").as_uri() if local else None)
-        mlflow.set_experiment(EXPERIMENT)
-
-
-def _provenance() -> dict[str, str]:
+def provenance() -> dict[str, str]:
+    """Tags of the commit that a run is made from; none outside git."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {}
@@ -236,78 +223,3 @@ def _installed(package: str) -> list[str]:
         return [f"{package}=={version(package)}"]
     except PackageNotFoundError:
         return []
-
-
-def ui(port: int) -> None:
-    """Replace this process by MLflow's page of runs, on this machine only."""
-    if tracking_uri().startswith("http"):
-        print(f"the runs are on the server of MLFLOW_TRACKING_URI: {tracking_uri()}")
-        return
-    print(f"http://127.0.0.1:{port} shows the runs of {tracking_uri()}; Ctrl+C ends it", flush=True)
-    _become("mlflow", "ui", "--backend-store-uri", tracking_uri(), "--host", "127.0.0.1", "--port", str(port))
-
-
-def serve(port: int, run_file: str | Path) -> None:
-    """Replace this process by a server of the latest model, on this machine only."""
-    run_id = _run_id(run_file)
-    with _mlflow() as mlflow:
-        if not _is_known(mlflow, run_id):
-            raise UserError(
-                f"{run_file}: found run {run_id}, which {tracking_uri()} does not hold; expected a run of it"
-            )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    print(
-        f"serving the model of run {run_id}; once it listens, try in another terminal:\n"
-        f"{Path(sys.executable).parent / 'python'} -m stages.tracking example | "
-        f"curl -H 'Content-Type: application/json' -d @- http://127.0.0.1:{port}/invocations",
-        flush=True,
-    )
-    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
-    model = f"runs:/{run_id}/embedder"
-    _become("mlflow", "models", "serve", "-m", model, "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port))
-
-
-def example(images_file: str | Path) -> str:
-    """The JSON of a request for the embedding of the first test image."""
-    import numpy as np
-
-    images = store.load_array(images_file, np.uint8, 4, memory_map=True)
-    return json.dumps({"inputs": images[:1].tolist()})
-
-
-def _set_defaults() -> None:
-    for name, value in _UNLESS_SET.items():
-        os.environ.setdefault(name, value)
-
-
-def _become(command: str, *arguments: str) -> None:
-    _set_defaults()
-    # MLflow starts programs of this environment by name.
-    programs = Path(sys.executable).parent
-    os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"
-    os.execv(programs / command, [command, *arguments])  # noqa: S606 - no shell is wanted
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m stages.tracking", description="See and use recorded runs.")
-    parser.add_argument("action", choices=["ui", "serve", "example"])
-    parser.add_argument("--port", type=int, help="where ui and serve listen, on this machine only")
-    options = parser.parse_args()
-    if options.action != "example" and options.port is None:
-        parser.error(f"{options.action} needs --port")
-
-    def act() -> None:
-        if options.action == "ui":
-            ui(options.port)
-            return
-        paths = config.load().paths
-        if options.action == "serve":
-            serve(options.port, Path(paths.model) / "run.json")
-        else:
-            print(example(Path(paths.prepared) / "test_images.npy"))
-
-    call_or_exit("tracking", act, debug=False)
-
-
-if __name__ == "__main__":
-    _main()

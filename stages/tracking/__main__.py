@@ -1,0 +1,83 @@
+"""See and use recorded runs: `python -m stages.tracking ui|serve|example`."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from stages import config, store
+from stages.command import call_or_exit
+from stages.errors import UserError
+from stages.tracking.connection import connected, set_defaults, tracking_uri
+from stages.tracking.runs import is_known, run_id_in
+
+
+def ui(port: int) -> None:
+    """Replace this process by MLflow's page of runs, on this machine only."""
+    if tracking_uri().startswith("http"):
+        print(f"the runs are on the server of MLFLOW_TRACKING_URI: {tracking_uri()}")
+        return
+    print(f"http://127.0.0.1:{port} shows the runs of {tracking_uri()}; Ctrl+C ends it", flush=True)
+    _become("mlflow", "ui", "--backend-store-uri", tracking_uri(), "--host", "127.0.0.1", "--port", str(port))
+
+
+def serve(port: int, run_file: str | Path) -> None:
+    """Replace this process by a server of the latest model, on this machine only."""
+    run_id = run_id_in(run_file)
+    with connected() as mlflow:
+        if not is_known(mlflow, run_id):
+            raise UserError(
+                f"{run_file}: found run {run_id}, which {tracking_uri()} does not hold; expected a run of it"
+            )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    print(
+        f"serving the model of run {run_id}; once it listens, try in another terminal:\n"
+        f"{Path(sys.executable).parent / 'python'} -m stages.tracking example | "
+        f"curl -H 'Content-Type: application/json' -d @- http://127.0.0.1:{port}/invocations",
+        flush=True,
+    )
+    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
+    model = f"runs:/{run_id}/embedder"
+    _become("mlflow", "models", "serve", "-m", model, "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port))
+
+
+def example(images_file: str | Path) -> str:
+    """The JSON of a request for the embedding of the first test image."""
+    import numpy as np
+
+    images = store.load_array(images_file, np.uint8, 4, memory_map=True)
+    return json.dumps({"inputs": images[:1].tolist()})
+
+
+def _become(command: str, *arguments: str) -> None:
+    set_defaults()
+    # MLflow starts programs of this environment by name.
+    programs = Path(sys.executable).parent
+    os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"
+    os.execv(programs / command, [command, *arguments])  # noqa: S606 - no shell is wanted
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.tracking", description="See and use recorded runs.")
+    parser.add_argument("action", choices=["ui", "serve", "example"])
+    parser.add_argument("--port", type=int, help="where ui and serve listen, on this machine only")
+    options = parser.parse_args()
+    if options.action != "example" and options.port is None:
+        parser.error(f"{options.action} needs --port")
+
+    def act() -> None:
+        if options.action == "ui":
+            ui(options.port)
+            return
+        paths = config.load().paths
+        if options.action == "serve":
+            serve(options.port, Path(paths.model) / "run.json")
+        else:
+            print(example(Path(paths.prepared) / "test_images.npy"))
+
+    call_or_exit("tracking", act, debug=False)
+
+
+if __name__ == "__main__":
+    _main()
