@@ -8,9 +8,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 UI_PORT ?= 5000
 SERVE_PORT ?= 5001
 PROJECTOR_PORT ?= 6006
+SWEEP ?= sweep=margin_dim
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro mnist test lint format bench ui serve projector lock clean
+.PHONY: help setup repro mnist sweep test lint format bench ui serve projector lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +27,9 @@ mnist: $(READY)  ## download MNIST, then the pipeline on it as an experiment (ab
 	@$(BIN)/python -m stages.prepare.download mnist
 	@$(BIN)/dvc exp run -S experiment=mnist
 	@$(BIN)/python -m stages.evaluate.table
+
+sweep: $(READY)  ## margin × embedding size, 16 jobs; SWEEP="…" for another one, as in SWEEP="sweep=optuna"
+	@$(BIN)/python -m stages.sweep -m $(SWEEP)
 
 test: lint  ## lint, types, tests; the losses on JAX too
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -7,6 +7,7 @@ import argparse
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,6 +18,7 @@ from stages import store
 from stages.errors import UserError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+_SWEEPS = "sweep"  # presets of what is composed from sweep.yaml
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 ClassName = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]  # 7 as well as "7"
@@ -213,19 +215,32 @@ def compose(overrides: Sequence[str] = ()) -> str:
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
-    try:
+    with refusals(overrides):
         with initialize_config_dir(str(CONF), version_base=None):
             composed = hydra_compose("config", overrides=list(overrides))
         OmegaConf.resolve(composed)
         text = OmegaConf.to_yaml(composed)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        raise UserError(f"conf: {_advice(error, overrides) or _in_one_line(error)}") from None
     parse(text, "conf")
     return text
+
+
+@contextmanager
+def refusals(overrides: Sequence[str], beside: Sequence[str] = ()) -> Iterator[None]:
+    """Turn what Hydra raises while it composes with these overrides into a `UserError`.
+
+    Args:
+        overrides: of the composition.
+        beside: keys that are valid in it beside those of the pipeline.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+        raise UserError(f"conf: {_advice(error, overrides, beside) or _in_one_line(error)}") from None
 
 
 def load(path: str | Path = "params.yaml") -> Config:
@@ -251,6 +266,11 @@ def parse(text: str, source: str) -> Config:
         raise UserError(f"{source}: not readable as YAML: {_in_one_line(error)}") from None
     if not isinstance(content, dict):
         raise UserError(f"{source}: found {type(content).__name__}, expected sections like `data:` and `loss:`")
+    return validate(content, source)
+
+
+def validate(content: Mapping[str, Any], source: str) -> Config:
+    """Check the sections of a configuration; `source` names it in errors."""
     try:
         return Config.model_validate(content)
     except ValidationError as error:
@@ -329,16 +349,16 @@ def _nearest(keys: list[str], layout: str | None) -> str:
     return f", the nearest valid one is {'.'.join([*keys[:-1], close[0]])}" if close else ""
 
 
-def _advice(error: Exception, overrides: Sequence[str]) -> str | None:
+def _advice(error: Exception, overrides: Sequence[str], beside: Sequence[str]) -> str | None:
     """For a key that does not exist: Hydra would advise to add it, and mistyped it would do nothing."""
     refused = re.search(r"Could not override '([^']+)'", str(error))
-    if not refused:
+    if not refused or refused.group(1).startswith("hydra"):
         return None
     key = refused.group(1)
-    groups = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
+    groups = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != _SWEEPS)
     chosen = [override for override in overrides if override.lstrip("+").partition("=")[0] in groups]
     known = [name for name, _ in flatten(yaml.safe_load(compose(chosen)))]
-    close = difflib.get_close_matches(key, [*known, *groups], n=1, cutoff=0)
+    close = difflib.get_close_matches(key, [*known, *groups, *beside], n=1, cutoff=0)
     return f"{key}: unknown key, the nearest valid one is {close[0]}"
 
 

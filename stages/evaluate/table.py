@@ -43,8 +43,19 @@ def table(metrics: Mapping[str, Any], threshold: Mapping[str, Any]) -> str:
 def headline(metrics: Mapping[str, Any], view: str = "test") -> str:
     """The trained network's first recall and MAP@R, in a few words."""
     measures = metrics[view]["trained"]
-    shown = [f"{title} {_number(measures[name])}" for name, title in list(_rows(measures).items())[:2]]
+    shown = [f"{title} {number(measures[name])}" for name, title in list(_rows(measures).items())[:2]]
     return f"{metrics['counts'][view]['items']:,} {view} images: {', '.join(shown)}"
+
+
+def number(value: float | None) -> str:
+    """A share in four digits, a dash for None; what only rounds to 0 or 1 is told apart from it.
+
+    >>> number(0.5), number(0.99999), number(None)
+    ('0.5000', '>0.9999', '–')
+    """
+    if value is None:
+        return "–"
+    return ">0.9999" if 0.99995 <= value < 1 else "<0.0001" if 0 < value < 0.00005 else f"{value:.4f}"
 
 
 def natural_pairs(counts: Mapping[str, Any], kind: str = "") -> str:
@@ -98,15 +109,8 @@ def _cell(measures: Mapping[str, Any], name: str) -> str:
         return ""  # of chance
     value, interval = measures[name], measures.get("interval", {}).get(name)
     if value is None or interval is None:
-        return _number(value)
-    return f"{_number(value)} ({_number(interval['low'])}–{_number(interval['high'])})"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    # Not 1.0000 or 0.0000 for what only rounds to it.
-    return ">0.9999" if 0.99995 <= value < 1 else "<0.0001" if 0 < value < 0.00005 else f"{value:.4f}"
+        return number(value)
+    return f"{number(value)} ({number(interval['low'])}–{number(interval['high'])})"
 
 
 def _notes(counts: Mapping[str, Any], threshold: Mapping[str, Any], view: str) -> list[str]:
@@ -128,7 +132,7 @@ def _notes(counts: Mapping[str, Any], threshold: Mapping[str, Any], view: str) -
         rates = threshold[view]
         lines.append(
             f"threshold {threshold['threshold']:.4g}, chosen on validation ({threshold['by']}): "
-            f"FAR {_number(rates['far'])}, VAL {_number(rates['val'])}."
+            f"FAR {number(rates['far'])}, VAL {number(rates['val'])}."
         )
     return lines
 

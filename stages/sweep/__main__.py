@@ -1,0 +1,173 @@
+"""Sweep over settings: `python -m stages.sweep -m loss.margin=0.1,0.2,0.5 network.embedding_dim=2,4,16`.
+
+One job a combination: train, embed and evaluate, each in a folder of its own, on shared prepared data. At the end
+all of them are ranked by a measure on validation, and the best settings are written as a preset.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from stages import config
+from stages.command import call_or_exit
+from stages.errors import UserError
+from stages.sweep import answer, cell, launchers, records, results, state, watch
+from stages.sweep.measure import Measure
+from stages.sweep.plan import Plan, plan
+from stages.tracking import sweeps
+
+_EXAMPLES = """examples:
+  python -m stages.sweep -m loss.margin=0.1,0.2,0.5,1.0 network.embedding_dim=2,4,16,64
+  python -m stages.sweep -m sweep=margin_dim seed=0,1,2        a preset of axes; mean and deviation over seeds
+  python -m stages.sweep -m loss=batch_hard,semi_hard data=mnist --metric recall_at_1
+  python -m stages.sweep -m sweep=margin_dim hydra/launcher=joblib threads=1       jobs beside each other
+  python -m stages.sweep -m sweep=optuna                       a search (TPE) in place of a grid
+  python -m stages.sweep --resume multirun/2026-01-31_12-00-00
+"""
+
+
+def run(overrides: Sequence[str], metric: str | None, resume: Path | None, *, force: bool) -> int:
+    """Run a sweep, or go on with one, and show its answer.
+
+    Args:
+        overrides: Hydra's.
+        metric: by which validation measure to rank; by default what the configuration says.
+        resume: the folder of the sweep to go on with.
+        force: compute what was computed before, too.
+
+    Returns:
+        The exit status: 1 if all jobs failed.
+
+    Raises:
+        UserError: the overrides give no sweep, a package is missing, or the folder is in use.
+    """
+    launchers.register()
+    arguments = _resumed(resume, overrides) if resume else list(overrides)
+    if metric:
+        arguments = _with(arguments, [f"sweep.metric={metric}"])
+    composed = _with(arguments, ["sweep.force=true"]) if force else arguments  # which is not for when it goes on
+    planned = plan(composed)
+    launchers.check_installed(planned.launcher, planned.sweeper)
+    folder = state.shown(resume or planned.folder)
+    with _alone(folder):
+        if not resume and (folder / state.FILE).exists():
+            raise UserError(f"{folder}: holds a sweep already; expected another hydra.sweep.dir, or --resume {folder}")
+        sweep = _opened(folder, arguments, planned)
+        try:
+            _launch(composed, folder, sweep, planned)
+            found = answer.find(folder, planned.measure)
+            answer.log(found, planned.measure, sweep.run_id)
+        except BaseException as error:
+            sweeps.close_parent(sweep.run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            print(f"cut off; to go on: python -m stages.sweep --resume {folder}", file=sys.stderr, flush=True)
+            raise
+        all_failed = found.failed == len(found.jobs)
+        sweeps.close_parent(sweep.run_id, "FAILED" if all_failed else "FINISHED")
+    _show(found, planned.measure)
+    return 1 if all_failed else 0
+
+
+def _resumed(folder: Path, overrides: Sequence[str]) -> list[str]:
+    """The overrides of a sweep that was begun, with others for the way it goes on."""
+    for override in overrides:
+        if not cell.is_of_sweep(override):
+            raise UserError(f"{override}: a sweep goes on with its own settings, expected hydra.… or sweep.… alone")
+    return _with(state.load(folder).arguments, overrides)
+
+
+def _with(overrides: Sequence[str], others: Sequence[str]) -> list[str]:
+    """The overrides, with others in the place of those of the same key."""
+    replaced = {state.key_of(override) for override in others}
+    return [*(override for override in overrides if state.key_of(override) not in replaced), *others]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from working on the same sweep."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{folder}: found another process at work on this sweep, expected none") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _opened(folder: Path, arguments: list[str], planned: Plan) -> state.Sweep:
+    """The sweep with its MLflow run, a new one or that of the folder."""
+    earlier = state.load(folder).run_id if (folder / state.FILE).exists() else None
+    run_id = sweeps.open_parent(
+        f"sweep {folder.name}", {"sweep": folder.name, "sweep.metric": planned.measure.name}, earlier
+    )
+    sweep = state.Sweep(folder.name, arguments, planned.axes, run_id)
+    state.save(folder, sweep)
+    return sweep
+
+
+def _launch(overrides: list[str], folder: Path, sweep: state.Sweep, planned: Plan) -> None:
+    """Hand over to Hydra, which calls `cell.compute` for each job through its launcher."""
+    import hydra
+
+    ended = len(records.load_all(folder))
+    number = "" if planned.jobs is None else f"{planned.jobs} "
+    before = f", of which {ended} had ended before" if ended else ""
+    print(f"{number}jobs → {folder}{before}; Ctrl+C stops, `--resume {folder}` goes on", flush=True)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises then, where else it prints and exits
+    sys.argv = [sys.argv[0], *_with(overrides, [f"hydra.sweep.dir={_quoted(folder)}"])]
+    with watch.told(folder, sweep, planned.jobs, planned.measure), config.refusals(overrides):
+        hydra.main(version_base=None, config_path=str(config.CONF), config_name="sweep")(cell.compute)()
+
+
+def _quoted(path: Path) -> str:
+    """A path as a string of Hydra's grammar."""
+    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _show(found: answer.Answer, measure: Measure) -> None:
+    print(f"\n{answer.told(found)}\n", results.table(found.groups, measure), sep="\n")
+    print("\nfiles:", *(f"  {file}" for file in found.files), sep="\n")
+    if found.command:
+        print(f"\nthe pipeline with the best settings:\n  {found.command}")
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.sweep",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("overrides", nargs="*", help="Hydra's: axes like loss.margin=0.1,0.2, and settings of all jobs")
+    parser.add_argument("-m", "--multirun", action="store_true", help="as every Hydra program has it; always on here")
+    parser.add_argument("--metric", help="validation measure to rank by, like map_at_r or recall_at_1")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the sweep in this folder")
+    parser.add_argument("--force", action="store_true", help="compute what was computed before, too")
+    options = parser.parse_intermixed_args()
+    signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl+C: jobs are ended, and MLflow is told
+
+    def sweep() -> None:
+        sys.exit(run(options.overrides, options.metric, options.resume, force=options.force))
+
+    try:
+        call_or_exit("sweep", sweep, debug=False)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    _main()

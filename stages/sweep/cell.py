@@ -1,0 +1,156 @@
+"""What a Hydra launcher calls for each job: settle its settings, then compute it, or take what was computed before."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from filelock import FileLock
+from omegaconf import DictConfig, OmegaConf
+
+from stages import config, store
+from stages.errors import UserError
+from stages.sweep import content, records, state
+from stages.sweep.measure import Measure
+from stages.sweep.records import Record
+from stages.tracking.runs import TAGS, run_id_in
+from stages.tracking.sweeps import PARENT
+
+LOG = "log.txt"
+_INTERRUPTED = (130, -signal.SIGINT, -signal.SIGUSR1, -signal.SIGUSR2)  # the last two by a cluster, to queue it again
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Launchers set these as they like; figures and times are to depend on the configuration alone."""
+
+
+def compute(composed: DictConfig) -> float | None:
+    """Hydra's task function: the value of the measure to rank by, as it is; None where the job failed.
+
+    It raises for no failure of a job, for that would end the sweep: `job.json` in its folder says what happened.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
+    folder = state.shown(Path(hydra.runtime.output_dir))
+    overrides = [override for override in hydra.overrides.task if not is_of_sweep(override)]
+    sections = yaml.safe_load(OmegaConf.to_yaml(composed, resolve=True))
+    sweep = sections.pop("sweep")
+    # Held by whoever computes this job, also if the process that started the sweep was killed.
+    with FileLock(folder / ".lock"):
+        record = _settled(hydra.job.num, overrides, sections, folder, Path(hydra.sweep.dir), force=sweep["force"])
+    return Measure.named(sweep["metric"]).value(record)
+
+
+def is_of_sweep(override: str) -> bool:
+    """Whether a Hydra override is about the sweep and not about a job's settings."""
+    return re.split(r"[./]", state.key_of(override))[0] in ("sweep", "hydra")
+
+
+def _settled(
+    number: int, overrides: list[str], sections: dict[str, Any], folder: Path, sweep: Path, *, force: bool
+) -> Record:
+    try:
+        settings = _in_folder(sections, folder, sweep)
+    except UserError as refused:
+        store.save_text(folder / LOG, f"{refused}\n")
+        record = Record(number, overrides, key="", status=records.FAILED, error=str(refused))
+        records.save(folder, record)
+        return record
+    key = content.of_job(settings)
+    existing = records.load(folder)
+    if existing and existing.finished and existing.key == key and not force:
+        return existing
+    (folder / records.FILE).unlink(missing_ok=True)
+    store.save_text(folder / "params.yaml", yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True))
+    earlier = None if force else _earlier(key, folder, sweep)
+    error = _run(folder, ["--reuse", str(earlier)] if earlier else [], _environment(overrides, number, sweep, settings))
+    record = Record(
+        number,
+        overrides,
+        key,
+        status=records.FAILED if error else records.FINISHED,
+        error=error,
+        reused=str(earlier) if earlier else None,
+        **_found(settings, finished=not error),
+    )
+    records.save(folder, record)
+    return record
+
+
+def _in_folder(sections: dict[str, Any], folder: Path, sweep: Path) -> config.Config:
+    """The settings with every output in the job's folder, except those that jobs of the sweep share."""
+    paths = {name: str(folder / path) for name, path in sections["paths"].items()}
+    settings = config.validate({**sections, "paths": paths}, "conf")
+    shared = state.shown(sweep)
+    paths["prepared"] = str(shared / "prepared" / content.of_prepared(settings))
+    paths["batches"] = str(shared / "batches" / f"{content.of_batches(settings)}.npy")
+    return config.validate({**sections, "paths": paths}, "conf")
+
+
+def _earlier(key: str, folder: Path, sweep: Path) -> Path | None:
+    """The folder of a finished job with this key, of this sweep or of another one beside it."""
+    for path in sorted(state.shown(sweep).parent.glob(f"*/*/{records.FILE}")):
+        try:
+            record = records.load(path.parent)
+        except UserError:
+            continue
+        if record and record.finished and record.key == key and path.parent != folder:
+            return path.parent
+    return None
+
+
+def _environment(overrides: list[str], number: int, sweep: Path, settings: config.Config) -> dict[str, str]:
+    around = state.load(sweep)
+    tags = {
+        PARENT: around.run_id,
+        "mlflow.runName": around.varied(overrides),
+        "sweep": around.name,
+        "sweep.job": str(number),
+    }
+    environment = {name: value for name, value in os.environ.items() if name not in _THREADS}
+    if settings.threads:
+        environment |= dict.fromkeys(_THREADS, str(settings.threads))
+    return environment | {TAGS: json.dumps(tags), "PYTHONUNBUFFERED": "1"}
+
+
+def _run(folder: Path, arguments: list[str], environment: Mapping[str, str]) -> str | None:
+    """Compute the job in a process of its own; returns why it failed, in one line, or None."""
+    command = [sys.executable, "-m", "stages.sweep.job", str(folder), "--attached", *arguments]
+    with (folder / LOG).open("ab") as log:
+        start = log.tell()
+        # Its standard input closes with this process, however that ends, and it ends then.
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
+        ) as process:
+            status = process.wait()
+    if status == 0:
+        return None
+    if status in _INTERRUPTED:
+        raise KeyboardInterrupt
+    if status < 0:
+        memory = ", perhaps for want of memory" if status == -signal.SIGKILL else ""
+        return f"killed by {signal.Signals(-status).name}{memory}"
+    said = (folder / LOG).read_bytes()[start:].decode("utf-8", "replace").split("\n")
+    return next((line.strip() for line in reversed(said) if line.strip()), f"ended with status {status}")
+
+
+def _found(settings: config.Config, *, finished: bool) -> dict[str, Any]:
+    """What the job left: figures, facts of the training, the MLflow run."""
+    model, run_id = Path(settings.paths.model), None
+    if (model / "run.json").is_file():
+        run_id = run_id_in(model / "run.json")
+    if not finished:
+        return {"run_id": run_id}
+    embeddings = np.load(Path(settings.paths.embeddings) / "test_embeddings.npy", mmap_mode="r", allow_pickle=False)
+    return {
+        "run_id": run_id,
+        "embedding_dim": embeddings.shape[1],
+        "metrics": store.load_json(Path(settings.paths.metrics) / "evaluate.json"),
+        **store.load_json(model / "training.json"),
+    }

@@ -1,0 +1,49 @@
+"""Names for what was computed: hashes of settings, data and code, so that nothing equal is computed twice."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from stages import config
+
+_ROOT = Path(__file__).resolve().parents[2]
+_LETTERS = 16
+
+
+def of_prepared(settings: config.Config) -> str:
+    """Of what the prepare stage makes."""
+    return _digest([settings.data.model_dump(exclude={"path"}), settings.seed], _behind(settings))
+
+
+def of_batches(settings: config.Config) -> str:
+    """Of what the batches stage makes."""
+    content = [of_prepared(settings), settings.batches.model_dump(), settings.train.steps, settings.seed]
+    return _digest(content, [])
+
+
+def of_job(settings: config.Config) -> str:
+    """Of all figures of a job: of everything but where its files lie and what render would draw."""
+    content = settings.model_dump(exclude={"paths": True, "render": True, "data": {"path"}})
+    return _digest([content, os.environ.get("KERAS_BACKEND")], _behind(settings))
+
+
+def _behind(settings: config.Config) -> Iterable[Path]:
+    """The files that a job depends on: data, code, the packages' versions."""
+    data = Path(settings.data.path)
+    yield from sorted(path for path in data.rglob("*") if path.is_file()) if data.is_dir() else [data]
+    yield from sorted((_ROOT / "stages").rglob("*.py"))
+    yield _ROOT / "requirements.lock"
+
+
+def _digest(content: Any, files: Iterable[Path]) -> str:
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    for path in files:
+        # The name within its folder and no path of a machine: data that were moved are the same.
+        digest.update(path.name.encode())
+        if path.is_file():  # the stage that reads it says best that it is missing
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:_LETTERS]

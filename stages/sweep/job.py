@@ -1,0 +1,107 @@
+"""One job of a sweep, as a process of its own: `python -m stages.sweep.job FOLDER`.
+
+It calls the functions that DVC's stages call, with the settings in `FOLDER/params.yaml`. Neither a crash nor the memory
+or the threads of one job touch another, and its figures do not depend on what ran before it or beside it.
+"""
+
+import _thread
+import argparse
+import importlib
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+
+from filelock import FileLock
+
+from stages import config, tracking
+from stages.command import arguments_for, call_or_exit
+from stages.quiet import hidden_stderr
+from stages.tracking.runs import run_id_in
+from stages.tracking.sweeps import take_over
+
+_GRACE = 10  # seconds that the job has to close its MLflow run
+
+
+def compute(folder: Path) -> None:
+    """Run the stages from prepare to evaluate; prepared images and batches that another job has made are used.
+
+    A stage's `UserError` ends the process with status 1 and one line.
+    """
+    # Of embed's models, each of which is traced once more in the process that trained one.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    settings = config.load(folder / "params.yaml")
+    prepared, batches = Path(settings.paths.prepared), Path(settings.paths.batches)
+    _once("prepare", prepared / "summary.json", folder, settings)  # the last file that prepare writes
+    _once("batches", batches, folder, settings)
+    for stage in ("train", "embed", "evaluate"):
+        _call(stage, folder, settings)
+
+
+def _once(stage: str, made: Path, folder: Path, settings: config.Config) -> None:
+    """Run a stage whose output other jobs use too, unless it is there."""
+    lock = Path(f"{made.parent}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        if not made.is_file():
+            _call(stage, folder, settings)
+
+
+def _call(stage: str, folder: Path, settings: config.Config) -> None:
+    def call() -> None:
+        with hidden_stderr():
+            run = importlib.import_module(f"stages.{stage}.stage").run
+        run(**arguments_for(run, settings, folder / "params.yaml"))
+
+    call_or_exit(stage, call, debug=False)
+
+
+def reuse(folder: Path, earlier: Path) -> None:
+    """Take the outputs of an earlier job of the same content, and log a run of this sweep with its figures."""
+    settings, other = (config.load(place / "params.yaml") for place in (folder, earlier))
+    for name in ("model", "embeddings", "metrics", "plots", "measures"):
+        shutil.copytree(getattr(other.paths, name), getattr(settings.paths, name), dirs_exist_ok=True)
+    run_file = Path(settings.paths.model) / "run.json"
+    run_id = run_id_in(run_file)
+    with tracking.started(run_file, settings.data.name, {"reused": run_id}) as run:
+        take_over(run, run_id)
+        run.artifact(folder / "params.yaml")
+
+
+def _end_with(pipe: int) -> None:
+    """Interrupt this process when the other end of a pipe is closed: whoever started it is gone."""
+
+    def watch() -> None:
+        while os.read(pipe, 1):
+            pass
+        _thread.interrupt_main()
+        time.sleep(_GRACE)
+        os._exit(130)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.sweep.job", description=__doc__)
+    parser.add_argument("folder", type=Path, help="of the job, with its params.yaml")
+    parser.add_argument("--reuse", type=Path, metavar="FOLDER", help="take the outputs of this job")
+    parser.add_argument("--attached", action="store_true", help="end when standard input is closed")
+    options = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if options.attached:
+        _end_with(os.dup(sys.stdin.fileno()))
+    try:
+        if options.reuse:
+            reuse(options.folder, options.reuse)
+        else:
+            compute(options.folder)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    _main()

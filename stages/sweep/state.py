@@ -1,0 +1,67 @@
+"""What is kept of a sweep beside its jobs: `sweep.json` in its folder."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stages import store
+from stages.errors import UserError
+
+FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that was started.
+
+    Attributes:
+        name: that of its folder.
+        arguments: Hydra's overrides, as they were given.
+        axes: the keys and groups among them, or of a preset, that take several values.
+        run_id: the MLflow run around those of its jobs.
+    """
+
+    name: str
+    arguments: list[str]
+    axes: list[str]
+    run_id: str
+
+    def varied(self, overrides: Sequence[str]) -> str:
+        """Of a job's overrides those that tell it from others, on one line."""
+        return " ".join(override for override in overrides if key_of(override) in self.axes)
+
+
+def key_of(override: str) -> str:
+    """The key, or the group, that a Hydra override sets.
+
+    >>> key_of("+loss.margin=0.1"), key_of("hydra/launcher=joblib")
+    ('loss.margin', 'hydra/launcher')
+    """
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def save(folder: Path, sweep: Sweep) -> None:
+    """Write `sweep.json`."""
+    store.save_json(folder / FILE, asdict(sweep))
+
+
+def load(folder: Path) -> Sweep:
+    """Read `sweep.json`.
+
+    Raises:
+        UserError: the folder holds no sweep.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise UserError(f"{folder}: found no {FILE}, expected the folder of a sweep, like multirun/2026-01-31_12-00-00")
+    try:
+        return Sweep(**store.load_json(path))
+    except TypeError as error:
+        raise UserError(f"{path}: found other content ({error}), expected that of a sweep") from None
+
+
+def shown(folder: Path) -> Path:
+    """A folder as it is written into files and shown: relative to the working folder where it lies in it."""
+    absolute = Path(os.path.abspath(folder))  # noqa: PTH100 - links are to stay as they are
+    return absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute

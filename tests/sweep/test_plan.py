@@ -1,0 +1,54 @@
+import pytest
+
+from stages.errors import UserError
+from stages.sweep import launchers
+from stages.sweep.plan import plan
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _registered():
+    launchers.register()
+
+
+def test_a_grid_has_a_job_for_each_combination():
+    planned = plan(["loss.margin=0.1,0.2", "network.embedding_dim=2,4,8", "seed=3", "hydra.sweep.dir=here"])
+    assert planned.jobs == 6
+    assert planned.axes == ["loss.margin", "network.embedding_dim"]
+    assert (planned.launcher, planned.sweeper, str(planned.folder)) == ("basic", "basic", "here")
+
+
+def test_axes_of_a_preset_are_replaced_and_added_to_by_the_command_line():
+    planned = plan(["sweep=margin_dim", "loss.margin=0.3", "seed=0,1,2"])
+    assert planned.jobs == 4 * 3
+    assert planned.axes == ["network.embedding_dim", "seed"]
+
+
+def test_a_search_has_as_many_jobs_as_trials():
+    planned = plan(["sweep=optuna", "hydra.sweeper.trials=7"])
+    assert (planned.jobs, planned.sweeper) == (7, "optuna")
+    assert {"loss.margin", "network.embedding_dim", "batches.classes_per_batch"} <= set(planned.axes)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["loss.margin=0.1"], "nothing to sweep over: expected an axis like loss.margin=0.1,0.2, or sweep=margin_dim"),
+        (["loss.margn=0.1,0.2"], "conf: loss.margn: unknown key, the nearest valid one is loss.margin"),
+        (["loss=batch_hard,semihard"], "conf: .*semihard"),
+        (["seed=0,-1"], "conf: seed: found -1, expected greater than or equal to 0"),
+        (["train.steps=60,61"], "conf: train: steps .61. is no multiple of steps_per_epoch .60.: set both"),
+        (["seed=0,1", "sweep.metrik=x"], "conf: sweep.metrik: unknown key, the nearest valid one is sweep.metric"),
+        (["seed=0,1", "sweep=grid"], "conf: .*grid"),
+        (["seed=0,1", "hydra/launcher=slurm"], "conf: .*slurm"),
+        (["seed=0,1", "hydra.launcher.n_job=2"], "conf: .*n_job"),
+        (["seed=0,1", "sweep.metric=test.map_at_r"], "metric: found test.map_at_r, but figures on test choose nothing"),
+        (["seed=0,1", "sweep.metric=recall_at_5"], "metric: found recall_at_5, but evaluate.recall_at has 1, 2, 4, 8"),
+        (["seed=0,1", "sweep.metric=val_at_far_0.5"], "evaluate.fars has 1e-2, 1e-3, 1e-4 alone"),
+        (["sweep=optuna", "loss.margin=interval(1,0.1)"], "loss.margin: found interval"),
+        (["loss.margin=interval(0.1,1)"], r"interval\(0.1,1\): found an interval, expected values of a grid"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused_in_a_line_before_anything_runs(overrides, message):
+    with pytest.raises(UserError, match=message) as caught:
+        plan(overrides)
+    assert "\n" not in str(caught.value)
