@@ -2,8 +2,9 @@
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from stages.embedded import SPLITS, groups, load_classes, load_split
 from stages.errors import UserError
 from stages.evaluate import figures, series
 from stages.evaluate.report import Report, measure
-from stages.evaluate.table import VIEWS, headline, natural_pairs
+from stages.evaluate.table import VIEWS, headline, headlines, natural_pairs
 
 DRAWN = ("classes", "confusion", "distances", "recall_at_k", "roc")
 KINDS = ("csv", "png")
@@ -96,10 +97,30 @@ def _write_view(report: Report, name: str, classes: Sequence[str], ks: Sequence[
 
 
 def named_for_tracking(report: Report) -> dict[str, float]:
-    """`test/recall_at_1` for the trained network, `test/raw/recall_at_1` for another; undefined ones left out.
+    """What runs are compared by: `test/recall_at_1`, `test/interval/recall_at_1/low`, `test/raw/recall_at_1`.
 
-    What the threshold does stands under `threshold`, as in `threshold/test/far`.
+    Of each view the trained network's measures, on test also their intervals and the other systems' headlines, what the
+    threshold does, as in `threshold/test/far`. What is undefined is left out; evaluate.json has everything.
     """
-    views = {view: systems for view, systems in report.metrics.items() if view != "counts"}
-    flat = config.flatten({**views, "threshold": report.threshold}, separator="/")
-    return {name.replace("/trained/", "/"): value for name, value in flat if isinstance(value, float)}
+    named: dict[str, Any] = {"threshold": report.threshold}
+    for view, systems in report.metrics.items():
+        if view == "counts":
+            continue
+        trained = _numbers(systems["trained"])
+        named[view] = trained
+        if view in VIEWS:
+            intervals = {
+                name: found for name, found in systems["trained"]["interval"].items() if name in headlines(trained)
+            }
+            others = {
+                system: {name: value for name, value in _numbers(measures).items() if name in headlines(trained)}
+                for system, measures in systems.items()
+                if system != "trained"
+            }
+            named[view] = {**trained, "interval": intervals, **others}
+    flat = config.flatten(named, separator="/")
+    return {name: value for name, value in flat if isinstance(value, float)}
+
+
+def _numbers(measures: Mapping[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in measures.items() if isinstance(value, float)}

@@ -43,7 +43,7 @@ def table(metrics: Mapping[str, Any], threshold: Mapping[str, Any]) -> str:
 def headline(metrics: Mapping[str, Any], view: str = "test") -> str:
     """The trained network's first recall and MAP@R, in a few words."""
     measures = metrics[view]["trained"]
-    shown = [f"{title} {number(measures[name])}" for name, title in list(_rows(measures).items())[:2]]
+    shown = [f"{title} {number(measures[name])}" for name, title in list(headlines(measures).items())[:2]]
     return f"{metrics['counts'][view]['items']:,} {view} images: {', '.join(shown)}"
 
 
@@ -78,15 +78,15 @@ def _block(metrics: Mapping[str, Any], view: str) -> str:
     counts, systems = metrics["counts"][view], metrics[view]
     heading = f"{VIEWS[view]}: {counts['items']:,} images in {counts['classes']:,} classes"
     cells = [["", *SYSTEMS.values()]]
-    for name, title in _rows(systems["trained"]).items():
+    for name, title in headlines(systems["trained"]).items():
         cells.append([title, *(_cell(systems[system], name) for system in SYSTEMS)])
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
     return "\n".join([heading, "", lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
-def _rows(measures: Mapping[str, Any]) -> dict[str, str]:
-    """Name and title of the measures shown: the first recall, then the others that there are."""
+def headlines(measures: Mapping[str, Any]) -> dict[str, str]:
+    """Name and title of the measures that tell most: the first recall, then the others that there are."""
     recall = next(name for name in measures if name.startswith("recall_at_"))
     return {
         recall: f"recall@{recall.removeprefix('recall_at_')}",

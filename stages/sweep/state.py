@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stages import store
 from stages.errors import UserError
+from stages.sweep.axes import short_names
 
 FILE = "sweep.json"
 
@@ -28,8 +29,10 @@ class Sweep:
     run_id: str
 
     def varied(self, overrides: Sequence[str]) -> str:
-        """Of a job's overrides those that tell it from others, on one line."""
-        return " ".join(override for override in overrides if key_of(override) in self.axes)
+        """What tells a job from the others, on one line: `margin=0.2 embedding_dim=16`."""
+        short = short_names(self.axes)
+        told = {key_of(override): override.partition("=")[2] for override in overrides}
+        return " ".join(f"{short[key]}={told[key]}" for key in self.axes if key in told)
 
 
 def key_of(override: str) -> str:

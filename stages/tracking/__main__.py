@@ -9,7 +9,7 @@ from pathlib import Path
 from stages import config, store
 from stages.command import call_or_exit
 from stages.errors import UserError
-from stages.tracking.connection import connected, set_defaults, tracking_uri
+from stages.tracking.connection import EXPERIMENT, connected, set_defaults, tracking_uri
 from stages.tracking.runs import is_known, run_id_in
 
 
@@ -18,7 +18,11 @@ def ui(port: int) -> None:
     if tracking_uri().startswith("http"):
         print(f"the runs are on the server of MLFLOW_TRACKING_URI: {tracking_uri()}")
         return
-    print(f"http://127.0.0.1:{port} shows the runs of {tracking_uri()}; Ctrl+C ends it", flush=True)
+    with connected() as mlflow:
+        experiment = mlflow.get_experiment_by_name(EXPERIMENT).experiment_id
+    # The page of runs: MLflow's own first page is about language models.
+    page = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    print(f"{page} shows the runs of {tracking_uri()}; Ctrl+C ends it", flush=True)
     _become("mlflow", "ui", "--backend-store-uri", tracking_uri(), "--host", "127.0.0.1", "--port", str(port))
 
 

@@ -4,7 +4,9 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -199,12 +201,20 @@ def run_id_in(run_file: str | Path) -> str:
 
 
 def provenance() -> dict[str, str]:
-    """Tags of the commit that a run is made from; none outside git."""
+    """Tags that say what made a run: the command, the commit and whether code differs from it, git's remote."""
+    tags = {}
+    main = getattr(sys.modules["__main__"], "__spec__", None)
+    if main is not None:  # else MLflow names the file, which lies in a temporary copy under DVC's queue
+        tags["mlflow.source.name"] = f"python -m {main.name.removesuffix('.__main__')}"
     commit = _git("rev-parse", "HEAD")
-    if commit is None:
-        return {}
-    # MLflow shows these under its own names.
-    return {"mlflow.source.git.commit": commit, "git.dirty": str(bool(_git("status", "--porcelain")))}
+    if commit is not None:
+        # Settings are recorded whole, and DVC changes params.yaml and dvc.lock itself.
+        dirty = bool(_git("status", "--porcelain", "--", "stages", "requirements.lock"))
+        tags |= {"mlflow.source.git.commit": commit, "git.dirty": str(dirty)}
+    remote = _git("remote", "get-url", "origin")
+    if remote:  # MLflow would record it with the password that may stand in it
+        tags["mlflow.source.git.repoURL"] = re.sub(r"(?<=://)[^/@]*@", "", remote)
+    return tags
 
 
 def _git(*arguments: str) -> str | None:

@@ -24,7 +24,7 @@ def open_parent(name: str, tags: Mapping[str, str], run_id: str | None = None) -
         if run_id is not None and is_known(mlflow, run_id):
             client.update_run(run_id, status="RUNNING")
             return run_id
-        user = {"mlflow.user": getpass.getuser(), "mlflow.source.name": "stages.sweep", "mlflow.source.type": "LOCAL"}
+        user = {"mlflow.user": getpass.getuser(), "mlflow.source.type": "LOCAL"}
         experiment = mlflow.get_experiment_by_name(EXPERIMENT).experiment_id
         return client.create_run(experiment, run_name=name, tags={**user, **provenance(), **tags}).info.run_id
 

@@ -87,6 +87,7 @@ def run(
     unfinished = checkpoint.path.with_name("run.json")
     with tracking.started(folder / "run.json", " ".join(names.values()), names, unfinished) as run:
         run.params(settings | {"parameters": encoder.count_params()})
+        run.params({"network": names["network"], "loss": names["loss"]})  # MLflow's charts cut `_target_` short
         run.artifact(params_file)
         run.dataset(training.images, training.labels, data.name, paths.prepared)
         progress = fit(learner, training, validation, plan, train.steps_per_epoch, checkpoint, _log_to(run))
@@ -97,7 +98,7 @@ def run(
         best = {"best_epoch": progress.best_epoch, "best_val_recall_at_1": recall, "best_val_map_at_r": map_at_r}
         facts = {"train_seconds": round(progress.seconds, 1), "parameters": encoder.count_params()}
         store.save_json(folder / "training.json", facts)
-        run.metrics(best | {"train_seconds": progress.seconds}, train.steps)
+        run.metrics(best | facts, train.steps)
         run.artifact(figure, "plots")
         run.artifact(folder / "history.csv")
         examples = training.images[:2]
