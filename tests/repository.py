@@ -4,8 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,3 +54,25 @@ def copy_of_repository(folder):
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", "copy")
     return folder
+
+
+def working_in(folder):
+    """The processes whose working folder is this one or within it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd().startswith(str(folder)):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue  # ended meanwhile, or another user's
+    return found
+
+
+def wait_until(is_so, seconds):
+    """Whether it becomes so within as many seconds."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True

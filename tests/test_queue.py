@@ -1,12 +1,10 @@
 """DVC's queue, really run: a grid of experiments, two at a time, each in a copy of the repository of its own."""
 
 import json
-import time
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.repository import TINY, copy_of_repository, run
+from tests.repository import TINY, copy_of_repository, run, wait_until, working_in
 
 NAMES = ["margin-1", "margin-2"]
 LONGEST = 240
@@ -36,15 +34,6 @@ def states(folder):
     return {row[1]: row[-1] for row in rows if len(row) > 3 and row[1] in NAMES}
 
 
-def wait_until(is_so, seconds):
-    end = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > end:
-            return False
-        time.sleep(1)
-    return True
-
-
 def end_workers(folder):
     """Workers end by themselves 10 to 20 s after the last experiment, but for a race.
 
@@ -55,17 +44,6 @@ def end_workers(folder):
     wait_until(lambda: not working_in(folder), 8)
     for process in working_in(folder):
         process.kill()
-
-
-def working_in(folder):
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.cwd().startswith(str(folder)):
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue  # ended meanwhile, or another user's
-    return found
 
 
 def test_a_queued_grid_becomes_experiments_and_the_working_tree_stays_as_it_was(folder):

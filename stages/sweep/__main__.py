@@ -120,7 +120,8 @@ def _launch(overrides: list[str], folder: Path, sweep: state.Sweep, planned: Pla
     ended = len(records.load_all(folder))
     number = "" if planned.jobs is None else f"{planned.jobs} "
     before = f", of which {ended} had ended before" if ended else ""
-    print(f"{number}jobs → {folder}{before}; Ctrl+C stops, `--resume {folder}` goes on", flush=True)
+    beside = f", {planned.at_once} at a time" if planned.at_once > 1 else ""
+    print(f"{number}jobs{beside} → {folder}{before}; Ctrl+C stops, `--resume {folder}` goes on", flush=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises then, where else it prints and exits
     sys.argv = [sys.argv[0], *_with(overrides, [f"hydra.sweep.dir={_quoted(folder)}"])]
     with watch.told(folder, sweep, planned.jobs, planned.measure), config.refusals(overrides):

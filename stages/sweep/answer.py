@@ -67,8 +67,9 @@ def log(answer: Answer, measure: Measure, run_id: str) -> None:
     with sweeps.parent(run_id) as run:
         if answer.command:
             best = answer.groups[0]
-            figures |= {f"validation/{measure.name}": best.score}
-            figures |= {f"test/{name}": mean.mean for name, mean in best.test.items()}
+            # Not under the names that jobs have: it would stand among them.
+            figures |= {f"best/validation/{measure.name}": best.score}
+            figures |= {f"best/test/{name}": mean.mean for name, mean in best.test.items()}
             run.tags({"best": best.values})
         run.metrics(figures)
         run.tags({"jobs": told(answer)})

@@ -24,6 +24,7 @@ from stages.tracking.runs import TAGS, run_id_in
 from stages.tracking.sweeps import PARENT
 
 LOG = "log.txt"
+JOB = (sys.executable, "-m", "stages.sweep.job")
 _INTERRUPTED = (130, -signal.SIGINT, -signal.SIGUSR1, -signal.SIGUSR2)  # the last two by a cluster, to queue it again
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Launchers set these as they like; figures and times are to depend on the configuration alone."""
@@ -66,6 +67,8 @@ def _settled(
     existing = records.load(folder)
     if existing and existing.finished and existing.key == key and not force:
         return existing
+    if existing and existing.finished and existing.key != key:
+        print(f"job {number}: settings, data or code are not those of before: computed again", flush=True)
     (folder / records.FILE).unlink(missing_ok=True)
     store.save_text(folder / "params.yaml", yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True))
     earlier = None if force else _earlier(key, folder, sweep)
@@ -121,7 +124,7 @@ def _environment(overrides: list[str], number: int, sweep: Path, settings: confi
 
 def _run(folder: Path, arguments: list[str], environment: Mapping[str, str]) -> str | None:
     """Compute the job in a process of its own; returns why it failed, in one line, or None."""
-    command = [sys.executable, "-m", "stages.sweep.job", str(folder), "--attached", *arguments]
+    command = [*JOB, str(folder), "--attached", *arguments]
     with (folder / LOG).open("ab") as log:
         start = log.tell()
         # Its standard input closes with this process, however that ends, and it ends then.

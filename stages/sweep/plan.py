@@ -9,7 +9,7 @@ from typing import Any
 from stages import config
 from stages.errors import UserError
 from stages.evaluate.roc import far_name
-from stages.sweep import space
+from stages.sweep import launchers, space
 from stages.sweep.cell import is_of_sweep
 from stages.sweep.measure import Measure
 
@@ -24,6 +24,7 @@ class Plan:
     Attributes:
         folder: where to.
         jobs: how many there will be; None where a sweeper of the user's decides.
+        at_once: how many the launcher runs beside each other.
         axes: the keys and groups that take several values.
         measure: of validation, by which they are ranked.
         launcher: Hydra's choice, like `joblib`.
@@ -32,6 +33,7 @@ class Plan:
 
     folder: Path
     jobs: int | None
+    at_once: int
     axes: list[str]
     measure: Measure
     launcher: str
@@ -57,7 +59,7 @@ def plan(overrides: Sequence[str]) -> Plan:
         given = {override.get_key_element(): override for override in (*_parse(params), *parsed)}
         folder, measure = Path(hydra.sweep.dir), Measure.named(composed.sweep.metric)
         launcher, sweeper = (hydra.runtime.choices[f"hydra/{kind}"] for kind in ("launcher", "sweeper"))
-        jobs = hydra.sweeper.get("trials")
+        jobs, at_once = hydra.sweeper.get("trials"), launchers.trials_at_once(hydra.launcher, composed.threads)
         if sweeper == "optuna":
             space.parse(list(given.values()))
     settings = {key: override for key, override in given.items() if not is_of_sweep(key)}
@@ -71,8 +73,10 @@ def plan(overrides: Sequence[str]) -> Plan:
             raise UserError(f"{intervals[0]}: found an interval, expected values of a grid, or sweep=optuna beside it")
         jobs = math.prod(map(len, axes.values()))
     _check_each_value(axes)
-    _check_measured(measure, config.parse(config.compose([values[0] for values in axes.values()]), "conf"))
-    return Plan(folder, jobs, varied, measure, launcher, sweeper)
+    first = config.parse(config.compose([values[0] for values in axes.values()]), "conf")
+    _check_measured(measure, first)
+    _check_places(first)
+    return Plan(folder, jobs, at_once, varied, measure, launcher, sweeper)
 
 
 def _parse(overrides: Sequence[str]) -> list[Any]:
@@ -118,3 +122,10 @@ def _check_measured(measure: Measure, settings: config.Config) -> None:
     for family, (key, there) in measured.items():
         if (rest := measure.name.rpartition(".")[2]).startswith(family) and rest.removeprefix(family) not in there:
             raise UserError(f"metric: found {measure.name}, but evaluate.{key} has {', '.join(there)} alone")
+
+
+def _check_places(settings: config.Config) -> None:
+    """Refuse a place that all jobs would write to."""
+    for name, path in settings.paths:
+        if Path(path).is_absolute():
+            raise UserError(f"paths.{name}: found {path}, expected a path within the folder that each job has")

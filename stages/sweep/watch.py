@@ -48,6 +48,7 @@ def _watch(
     ended: threading.Event,
 ) -> None:
     with progress.bar("sweep", jobs, "jobs") as bar:
+        bar.update(sum(record.finished for record in records.load_all(folder)))
         last = False
         while not last:
             last = ended.wait(_EVERY)  # once more after the end, for what was written since

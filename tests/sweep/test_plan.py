@@ -1,5 +1,6 @@
 import pytest
 
+from stages import cores
 from stages.errors import UserError
 from stages.sweep import launchers
 from stages.sweep.plan import plan
@@ -21,6 +22,12 @@ def test_axes_of_a_preset_are_replaced_and_added_to_by_the_command_line():
     planned = plan(["sweep=margin_dim", "loss.margin=0.3", "seed=0,1,2"])
     assert planned.jobs == 4 * 3
     assert planned.axes == ["network.embedding_dim", "seed"]
+
+
+def test_a_launcher_runs_as_many_jobs_at_a_time_as_there_are_cores_for_their_threads():
+    assert plan(["seed=0,1"]).at_once == 1
+    assert plan(["seed=0,1", "hydra/launcher=joblib", "threads=1"]).at_once == cores.limit(0)
+    assert plan(["seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=7"]).at_once == 7
 
 
 def test_a_search_has_as_many_jobs_as_trials():
@@ -45,6 +52,7 @@ def test_a_search_has_as_many_jobs_as_trials():
         (["seed=0,1", "sweep.metric=recall_at_5"], "metric: found recall_at_5, but evaluate.recall_at has 1, 2, 4, 8"),
         (["seed=0,1", "sweep.metric=val_at_far_0.5"], "evaluate.fars has 1e-2, 1e-3, 1e-4 alone"),
         (["sweep=optuna", "loss.margin=interval(1,0.1)"], "loss.margin: found interval"),
+        (["seed=0,1", "paths.metrics=/all"], "paths.metrics: found /all, expected a path within the folder that each"),
         (["loss.margin=interval(0.1,1)"], r"interval\(0.1,1\): found an interval, expected values of a grid"),
     ],
 )

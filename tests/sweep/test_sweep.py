@@ -5,13 +5,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
 
 from stages.sweep import records, state
-from tests.repository import TINY, copy_of_repository, environment, run
+from tests.repository import TINY, copy_of_repository, environment, run, wait_until, working_in
 
 GRID = ("loss.margin=0.2,0.5", "network.embedding_dim=4,8")
 CELLS = [(0.2, 4), (0.2, 8), (0.5, 4), (0.5, 8)]
@@ -171,8 +170,9 @@ def test_a_killed_sweep_goes_on_where_it_was(repository, basic):
     command = [sys.executable, "-m", "stages.sweep", "-m", *TINY, *arguments]
     cut = folder_of(repository, "killed") / "1"
     with subprocess.Popen(command, cwd=repository, env=environment(), stdout=subprocess.DEVNULL) as process:
-        wait_for(lambda: any(cut.glob(".checkpoints/*/training.npz")), process)
+        assert wait_until(lambda: any(cut.glob(".checkpoints/*/training.npz")) or process.poll() is not None, 120)
         process.send_signal(signal.SIGKILL)
+    assert wait_until(lambda: not working_in(repository), 30)  # the job ends with whoever started it
     finished = folder_of(repository, "killed") / "0" / records.FILE
     before = finished.stat().st_mtime_ns
     assert records.load(cut) is None
@@ -187,15 +187,6 @@ def test_a_killed_sweep_goes_on_where_it_was(repository, basic):
     steps = [point.step for point in client.get_metric_history(jobs[1].info.run_id, "epoch/loss")]
     assert steps == sorted(set(steps))
     assert steps[-1] == 200
-
-
-def wait_for(condition, process, seconds=120):
-    for _ in range(10 * seconds):
-        if condition():
-            return
-        assert process.poll() is None
-        time.sleep(0.1)
-    pytest.fail("it did not come to that")
 
 
 def test_a_folder_holds_one_sweep_at_a_time(repository, basic):
