@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from stages.palette import BLUE, VERMILION
 from stages.sweep import axes, pictures
 from stages.sweep.measure import Measure
-from stages.sweep.pictures import page, parallel
+from stages.sweep.pictures import heatmap, page, parallel
 from stages.sweep.ranked import Cost, pareto, rank
 from tests.sweep.swept import MARGINS, SIZES, grid, job, jobs
 
@@ -183,6 +183,15 @@ def test_outliers_are_left_off_the_scale_and_counted(drawn):
     figure = drawn(jobs(scores, "a"))["line.png"]
     assert min(figure.axes[0].get_ylim()) > 0.88
     assert "1 far worse, below the axis" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_cell_off_the_scale_has_a_colour_of_its_own(drawn):
+    scores = {(x, y): 0.9 + (3 * x + y) / 100 for x in range(3) for y in range(3)} | {(0, 0): 0.1}
+    figure = drawn(jobs(scores, "a", "b"))["heatmap.png"]
+    faces = {to_hex(patch.get_facecolor()) for patch in figure.axes[0].patches if patch.get_fill()}
+    assert heatmap.FAR in faces
+    assert len(faces) == 9
+    assert "far worse: off the scale" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def heights_of(figure):

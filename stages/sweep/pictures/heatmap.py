@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_hex, to_rgb
 from matplotlib.patches import Rectangle
 
 from stages.evaluate.table import number
@@ -19,7 +19,7 @@ from stages.sweep.ranked import Group
 
 WRITTEN = 20  # values of an axis up to which cells have their numbers written in them
 TICKS = 30  # values named on an axis, at most
-EMPTY = "#ececec"
+EMPTY, FAR = "#ececec", "#ffffff"
 
 
 def draw(path: Path, groups: Sequence[Group], across: Axis, up: Axis, measure: Measure) -> Path:
@@ -61,7 +61,7 @@ def _fill(
         _add(axes, at, facecolor=EMPTY, edgecolor="#b5b5b5", hatch="///", linewidth=0)
         words = ABSENT if group is None else "failed" if group.failed else "none"
         return words, {"bbox": {"facecolor": EMPTY, "edgecolor": "none", "pad": 1}}
-    face = scale.colour(group.score)
+    face = scale.colour(group.score) if scale.contains(group.score) else to_rgb(FAR)
     _add(axes, at, facecolor=face, edgecolor="white", linewidth=1)
     deviation = "" if group.sd is None else f"\n± {number(group.sd)}"
     fewer = f"\n{group.seeds} of {most}" if group.seeds < most else ""
@@ -77,7 +77,14 @@ def _label(axes: Axes) -> None:
     """For the legend, the first cell of each kind that is in it."""
     hatched = [patch for patch in axes.patches if patch.get_hatch()]
     framed = [patch for patch in axes.patches if not patch.get_fill()]
-    for patches, label in ((hatched, f"{page.LOST}; – not run"), (framed, "the best")):
+    far = [patch for patch in axes.patches if patch.get_fill() and to_hex(patch.get_facecolor()) == FAR]
+    for patch in far:
+        patch.set_edgecolor("#b5b5b5")
+    for patches, label in (
+        (hatched, f"{page.LOST}; – not run"),
+        (far, "far worse: off the scale"),
+        (framed, "the best"),
+    ):
         for patch in patches[:1]:
             patch.set_label(label)
 
@@ -98,10 +105,9 @@ def _name(axes: Axes, across: Axis, up: Axis, room: int) -> None:
 
 
 def _add_bar(axes: Axes, scale: page.Scale, measure: Measure) -> None:
-    """Dark and best on top; pointed where it leaves worse ones off."""
+    """Dark and best on top."""
     colours = ScalarMappable(Normalize(scale.low, scale.high), "viridis" if scale.lower_is_better else "viridis_r")
-    beyond = "max" if scale.lower_is_better else "min"
-    bar = axes.figure.colorbar(colours, ax=axes, extend=beyond if scale.outliers else "neither")
+    bar = axes.figure.colorbar(colours, ax=axes)
     bar.set_label(page.better(measure), fontsize=12)
     bar.ax.tick_params(labelsize=11)
     if scale.lower_is_better:
