@@ -24,13 +24,11 @@ def one_line(name: str) -> str:
 
 
 @contextmanager
-def missing_letters_told(names: Sequence[str]) -> Iterator[None]:
+def missing_letters_told(names: Sequence[str], of: str = "the class names") -> Iterator[None]:
     """Tell in one line of letters that pictures show as boxes; Matplotlib would warn of each one, in each picture."""
     missing = missing_letters(names)
     if missing:
-        print(
-            f"the font of the pictures lacks {len(missing):,} letters of the class names, as {missing[0]}: boxes there"
-        )
+        print(f"the font of the pictures lacks {len(missing):,} letters of {of}, as {missing[0]}: boxes there")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)
         yield

@@ -1,4 +1,9 @@
-"""Colours of all pictures, chosen to be told apart by the colour-blind."""
+"""Colours of all pictures, chosen to be told apart by the colour-blind, and the look of their plots."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CLASSES = (
     "#3f90da",
@@ -16,3 +21,13 @@ CLASSES = (
 
 ORANGE, GREEN, BLUE, VERMILION, GREY = "#E69F00", "#009E73", "#0072B2", "#D55E00", "#777777"
 """Of Okabe and Ito's (2008), for lines, which differ in their dashes too."""
+
+
+def style(axes: "Axes") -> None:
+    """Grid, frame and sizes of a plot."""
+    axes.grid(color="#dddddd", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=11)
+    axes.xaxis.label.set_fontsize(12)
+    axes.yaxis.label.set_fontsize(12)

@@ -108,13 +108,39 @@ def test_only_dvc_logs_its_lock_file(client, tmp_path, monkeypatch):
 
 
 def test_a_sweep_that_goes_on_has_the_same_parent(client):
-    run_id = sweeps.open_parent("sweep x", {"sweep": "x"})
+    tags = {"mlflow.runName": "sweep x", "sweep": "x"}
+    run_id = sweeps.open_parent(tags)
     assert client.get_run(run_id).info.status == "RUNNING"
     sweeps.close_parent(run_id, "KILLED")
     assert client.get_run(run_id).info.status == "KILLED"
-    assert sweeps.open_parent("sweep x", {"sweep": "x"}, run_id) == run_id
+    assert sweeps.open_parent(tags, run_id) == run_id
     assert client.get_run(run_id).info.status == "RUNNING"
-    assert sweeps.open_parent("sweep x", {"sweep": "x"}, "0" * 32) != run_id
+    assert sweeps.open_parent(tags, "0" * 32) != run_id
+
+
+def test_a_job_that_failed_is_a_run_that_says_why(client, tmp_path):
+    log = store_text(tmp_path / "log.txt")
+    run_id = sweeps.close_failed(None, "train: diverged", {"mlflow.runName": "margin=9", "sweep": "x"}, [log])
+    with pytest.raises(RuntimeError), tracking.started(tmp_path / "run.json", "job", {}) as run:
+        raise RuntimeError
+    for one in (run_id, sweeps.close_failed(run.run_id, "train: diverged", {}, [log, tmp_path / "missing"])):
+        stored = client.get_run(one)
+        assert (stored.info.status, stored.data.tags["error"]) == ("FAILED", "train: diverged")
+        assert [item.path for item in client.list_artifacts(one)] == ["log.txt"]
+    assert client.get_run(run_id).data.tags["sweep"] == "x"
+
+
+def test_a_run_that_takes_over_has_parameters_curves_and_tags_of_the_other(client, tmp_path):
+    with tracking.started(tmp_path / "one.json", "one", {"data": "digits", "sweep": "first"}) as one:
+        one.params({"seed": 0})
+        one.points([tracking.Point({"epoch/loss": 0.5}, 10), tracking.Point({"epoch/loss": 0.25}, 20)])
+    with tracking.started(tmp_path / "other.json", "other", {"sweep": "second"}) as other:
+        sweeps.take_over(other, one.run_id)
+        sweeps.take_over(other, "0" * 32)
+    stored = client.get_run(other.run_id)
+    assert stored.data.params == {"seed": "0"}
+    assert (stored.data.tags["data"], stored.data.tags["sweep"]) == ("digits", "second")
+    assert [point.step for point in client.get_metric_history(other.run_id, "epoch/loss")] == [10, 20]
 
 
 WRITER = """

@@ -16,7 +16,7 @@ from stages.evaluate.curves import Curves
 from stages.evaluate.report import View
 from stages.evaluate.series import MEASURED
 from stages.evaluate.table import SYSTEMS
-from stages.palette import BLUE, GREEN, GREY, ORANGE, VERMILION
+from stages.palette import BLUE, GREEN, GREY, ORANGE, VERMILION, style
 
 STYLES: dict[str, dict[str, Any]] = {
     "raw": {"color": ORANGE, "linestyle": (0, (5, 1.5)), "marker": "s", "linewidth": 2.0},
@@ -76,7 +76,7 @@ def draw_distances(
     figure = Figure(figsize=(7.5, 8.6), layout="constrained")
     figure.suptitle(title, fontsize=14)
     for axes, system in zip(figure.subplots(len(MEASURED), 1), MEASURED, strict=True):
-        _style(axes)
+        style(axes)
         axes.set_title(SYSTEMS[system], fontsize=12, loc="left")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_ylabel("share of the pairs")
@@ -216,20 +216,11 @@ def _axes(path: Path, title: str, empty: str = "", size: tuple[float, float] = (
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title, fontsize=14)
     axes = figure.add_subplot()
-    _style(axes)
+    style(axes)
     yield axes
     if empty:
         axes.text(0.5, 0.5, empty, transform=axes.transAxes, ha="center")
     _finish(figure, axes, path)
-
-
-def _style(axes: Axes) -> None:
-    axes.grid(color="#dddddd", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=11)
-    axes.xaxis.label.set_fontsize(12)
-    axes.yaxis.label.set_fontsize(12)
 
 
 def _finish(figure: Figure, axes: Axes, path: Path) -> None:

@@ -39,7 +39,7 @@ def run(evaluate: config.Evaluate, paths: config.Paths, seed: int, threads: int)
         plotted = write_plots(report, classes, evaluate.recall_at, Path(paths.measures))
     settings = dict(config.flatten({"evaluate": evaluate.model_dump()}))
     with tracking.continued(Path(paths.model) / "run.json", settings=settings) as tracked:
-        tracked.metrics(named_for_tracking(report))
+        tracked.metrics(named_for_tracking(report.metrics, report.threshold))
         tracked.artifact(paths.metrics, "metrics")
         for file in plotted:
             tracked.artifact(file, "plots")
@@ -96,31 +96,26 @@ def _write_view(report: Report, name: str, classes: Sequence[str], ks: Sequence[
     figures.draw_classes(picture["classes"], view, classes, f"Recall@1 of each class\n{what}")
 
 
-def named_for_tracking(report: Report) -> dict[str, float]:
+def named_for_tracking(metrics: Mapping[str, Any], threshold: Mapping[str, Any]) -> dict[str, float]:
     """What runs are compared by: `test/recall_at_1`, `test/interval/recall_at_1/low`, `test/raw/recall_at_1`.
 
     Of each view the trained network's measures, on test also their intervals and the other systems' headlines, what the
     threshold does, as in `threshold/test/far`. What is undefined is left out; evaluate.json has everything.
     """
-    named: dict[str, Any] = {"threshold": report.threshold}
-    for view, systems in report.metrics.items():
+    named: dict[str, Any] = {"threshold": threshold}
+    for view, systems in metrics.items():
         if view == "counts":
             continue
-        trained = _numbers(systems["trained"])
-        named[view] = trained
+        trained = systems["trained"]
+        named[view] = _without_sections(trained)
         if view in VIEWS:
-            intervals = {
-                name: found for name, found in systems["trained"]["interval"].items() if name in headlines(trained)
-            }
-            others = {
-                system: {name: value for name, value in _numbers(measures).items() if name in headlines(trained)}
-                for system, measures in systems.items()
-                if system != "trained"
-            }
-            named[view] = {**trained, "interval": intervals, **others}
+            shown = headlines(trained)
+            named[view]["interval"] = {name: found for name, found in trained["interval"].items() if name in shown}
+            for system in systems.keys() - {"trained"}:
+                named[view][system] = {name: systems[system].get(name) for name in shown}
     flat = config.flatten(named, separator="/")
     return {name: value for name, value in flat if isinstance(value, float)}
 
 
-def _numbers(measures: Mapping[str, Any]) -> dict[str, float]:
-    return {name: value for name, value in measures.items() if isinstance(value, float)}
+def _without_sections(measures: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in measures.items() if not isinstance(value, Mapping)}

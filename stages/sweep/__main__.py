@@ -6,6 +6,7 @@ all of them are ranked by a measure on validation, and the best settings are wri
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from stages import config
+from stages import config, naming
 from stages.command import call_or_exit
 from stages.errors import UserError
 from stages.sweep import answer, cell, launchers, records, results, state, watch
@@ -48,24 +49,29 @@ def run(overrides: Sequence[str], metric: str | None, resume: Path | None, *, fo
         UserError: the overrides give no sweep, a package is missing, or the folder is in use.
     """
     launchers.register()
-    arguments = _resumed(resume, overrides) if resume else list(overrides)
+    begun = state.load(resume) if resume else None
+    arguments = _resumed(begun, overrides) if begun else list(overrides)
     if metric:
         arguments = _with(arguments, [f"sweep.metric={metric}"])
     composed = _with(arguments, ["sweep.force=true"]) if force else arguments  # which is not for when it goes on
     planned = plan(composed)
     launchers.check_installed(planned.launcher, planned.sweeper)
+    if begun:
+        _check_same(begun, planned)
     folder = state.shown(resume or planned.folder)
     with _alone(folder):
         if not resume and (folder / state.FILE).exists():
             raise UserError(f"{folder}: holds a sweep already; expected another hydra.sweep.dir, or --resume {folder}")
-        sweep = _opened(folder, arguments, planned)
+        sweep = _opened(folder, arguments, planned, begun)
         try:
             _launch(composed, folder, sweep, planned)
             found = answer.find(folder, planned.measure)
             answer.log(found, planned.measure, sweep.run_id)
         except BaseException as error:
-            sweeps.close_parent(sweep.run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-            print(f"cut off; to go on: python -m stages.sweep --resume {folder}", file=sys.stderr, flush=True)
+            interrupted = isinstance(error, KeyboardInterrupt)
+            sweeps.close_parent(sweep.run_id, "KILLED" if interrupted else "FAILED")
+            if interrupted or records.load_all(folder):
+                print(f"cut off; to go on: python -m stages.sweep --resume {folder}", file=sys.stderr, flush=True)
             raise
         all_failed = found.failed == len(found.jobs)
         sweeps.close_parent(sweep.run_id, "FAILED" if all_failed else "FINISHED")
@@ -73,12 +79,32 @@ def run(overrides: Sequence[str], metric: str | None, resume: Path | None, *, fo
     return 1 if all_failed else 0
 
 
-def _resumed(folder: Path, overrides: Sequence[str]) -> list[str]:
+_MAY_CHANGE = re.compile(r"hydra/launcher|hydra\.launcher\..*|hydra\.sweeper\.(trials|at_once)|sweep\.(metric|force)")
+
+
+def _resumed(begun: state.Sweep, overrides: Sequence[str]) -> list[str]:
     """The overrides of a sweep that was begun, with others for the way it goes on."""
     for override in overrides:
-        if not cell.is_of_sweep(override):
-            raise UserError(f"{override}: a sweep goes on with its own settings, expected hydra.… or sweep.… alone")
-    return _with(state.load(folder).arguments, overrides)
+        if not _MAY_CHANGE.fullmatch(state.key_of(override)):
+            raise UserError(
+                f"{override}: a sweep goes on with its own jobs, expected hydra/launcher, hydra.launcher.…, "
+                "hydra.sweeper.trials or none"
+            )
+    return _with(begun.arguments, overrides)
+
+
+def _check_same(begun: state.Sweep, planned: Plan) -> None:
+    """Refuse to go on with other jobs than there were: of presets that were edited, or by another measure searched."""
+    if planned.axes != begun.axes:
+        raise UserError(
+            f"{begun.name}: conf/ gives axes {planned.axes} now, expected those of the sweep, {begun.axes}; "
+            "a new sweep takes from this one what is the same"
+        )
+    if planned.sweeper != "basic" and planned.measure.name != begun.metric:
+        raise UserError(
+            f"metric: found {planned.measure.name}, expected {begun.metric}, by which this search asks for its jobs; "
+            "results.csv has the other measures"
+        )
 
 
 def _with(overrides: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -102,13 +128,12 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _opened(folder: Path, arguments: list[str], planned: Plan) -> state.Sweep:
-    """The sweep with its MLflow run, a new one or that of the folder."""
-    earlier = state.load(folder).run_id if (folder / state.FILE).exists() else None
-    run_id = sweeps.open_parent(
-        f"sweep {folder.name}", {"sweep": folder.name, "sweep.metric": planned.measure.name}, earlier
-    )
-    sweep = state.Sweep(folder.name, arguments, planned.axes, run_id)
+def _opened(folder: Path, arguments: list[str], planned: Plan, begun: state.Sweep | None) -> state.Sweep:
+    """The sweep with its MLflow run, a new one or that which it had."""
+    tags = {"mlflow.runName": f"sweep {folder.name}", "sweep": folder.name, "sweep.metric": planned.measure.name}
+    run_id = sweeps.open_parent(tags, begun.run_id if begun else None)
+    metric = begun.metric if begun else planned.measure.name
+    sweep = state.Sweep(folder.name, arguments, planned.axes, metric, run_id)
     state.save(folder, sweep)
     return sweep
 
@@ -116,16 +141,21 @@ def _opened(folder: Path, arguments: list[str], planned: Plan) -> state.Sweep:
 def _launch(overrides: list[str], folder: Path, sweep: state.Sweep, planned: Plan) -> None:
     """Hand over to Hydra, which calls `cell.compute` for each job through its launcher."""
     import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
-    ended = len(records.load_all(folder))
     number = "" if planned.jobs is None else f"{planned.jobs} "
-    before = f", of which {ended} had ended before" if ended else ""
     beside = f", {planned.at_once} at a time" if planned.at_once > 1 else ""
+    finished = sum(record.finished for record in records.load_all(folder))
+    before = f", of which {finished} had finished before" if finished else ""
     print(f"{number}jobs{beside} → {folder}{before}; Ctrl+C stops, `--resume {folder}` goes on", flush=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises then, where else it prints and exits
     sys.argv = [sys.argv[0], *_with(overrides, [f"hydra.sweep.dir={_quoted(folder)}"])]
-    with watch.told(folder, sweep, planned.jobs, planned.measure), config.refusals(overrides):
-        hydra.main(version_base=None, config_path=str(config.CONF), config_name="sweep")(cell.compute)()
+    with watch.reporting(folder, sweep, planned.jobs, planned.measure):
+        try:
+            hydra.main(version_base=None, config_path=str(config.CONF), config_name="sweep")(cell.compute)()
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(f"conf: {naming.one_line(str(error))}") from error
 
 
 def _quoted(path: Path) -> str:
@@ -135,7 +165,7 @@ def _quoted(path: Path) -> str:
 
 
 def _show(found: answer.Answer, measure: Measure) -> None:
-    print(f"\n{answer.told(found)}\n", results.table(found.groups, measure), sep="\n")
+    print(f"\n{answer.in_words(found)}\n", results.table(found.groups, measure), sep="\n")
     print("\nfiles:", *(f"  {file}" for file in found.files), sep="\n")
     if found.command:
         print(f"\nthe pipeline with the best settings:\n  {found.command}")
@@ -157,6 +187,7 @@ def _main() -> None:
     parser.add_argument("-m", "--multirun", action="store_true", help="as every Hydra program has it; always on here")
     parser.add_argument("--metric", help="validation measure to rank by, like map_at_r or recall_at_1")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the sweep in this folder")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--force", action="store_true", help="compute what was computed before, too")
     options = parser.parse_intermixed_args()
     signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl+C: jobs are ended, and MLflow is told
@@ -165,7 +196,7 @@ def _main() -> None:
         sys.exit(run(options.overrides, options.metric, options.resume, force=options.force))
 
     try:
-        call_or_exit("sweep", sweep, debug=False)
+        call_or_exit("sweep", sweep, debug=options.debug)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages import store
-from stages.evaluate.table import number
+from stages import naming, store
 from stages.sweep import axes, pictures, preset, records, results
-from stages.sweep.axes import ABSENT, SEED
+from stages.sweep.axes import SEED
 from stages.sweep.measure import Measure
-from stages.sweep.ranked import Group, Mean, rank
+from stages.sweep.ranked import Group, rank
 from stages.sweep.records import Record
 from stages.sweep.state import key_of
 from stages.tracking import sweeps
@@ -49,7 +48,10 @@ def find(folder: Path, measure: Measure) -> Answer:
     jobs = records.load_all(folder)
     groups = rank(jobs, measure)
     store.save_text(folder / RESULTS, results.csv_text(jobs, groups, measure))
-    files = [folder / RESULTS, *pictures.draw(groups, axes.find(jobs), measure, folder)]
+    with naming.missing_letters_told(
+        [str(value) for group in groups for value in group.values.values()], "the settings"
+    ):
+        files = [folder / RESULTS, *pictures.draw(groups, axes.find(jobs), measure, folder)]
     if not groups or groups[0].score is None:
         return Answer(jobs, groups, files, None)
     overrides = _without_averaged_seed(groups[0], jobs)
@@ -72,12 +74,12 @@ def log(answer: Answer, measure: Measure, run_id: str) -> None:
             figures |= {f"best/test/{name}": mean.mean for name, mean in best.test.items()}
             run.tags({"best": best.values})
         run.metrics(figures)
-        run.tags({"jobs": told(answer)})
+        run.tags({"jobs": in_words(answer)})
         for file in answer.files:
             run.artifact(file)
 
 
-def told(answer: Answer) -> str:
+def in_words(answer: Answer) -> str:
     """How many jobs there are, in words."""
     finished = len(answer.jobs) - answer.failed
     return f"{finished} finished" + (f", {answer.failed} failed" if answer.failed else "")
@@ -91,8 +93,8 @@ def _without_averaged_seed(best: Group, jobs: Sequence[Record]) -> list[str]:
 
 def _comment(best: Group, jobs: Sequence[Record], measure: Measure, folder: Path) -> str:
     values = ", ".join(f"{name} {results.shown(value)}" for name, value in best.values.items())
-    found = _figure(best.validation)
-    test = ", ".join(f"{Measure(name).label} {_figure(mean)}" for name, mean in best.test.items())
+    found = results.mean(best.validation)
+    test = ", ".join(f"{Measure(name).label} {results.mean(mean)}" for name, mean in best.test.items())
     seconds = f" Training took {best.train_seconds:.0f} s." if best.train_seconds is not None else ""
     return (
         f"The best of {len(jobs)} jobs of {folder}, by {measure.title}: {found}.{seconds}\n"
@@ -100,10 +102,3 @@ def _comment(best: Group, jobs: Sequence[Record], measure: Measure, folder: Path
         "Written by `python -m stages.sweep`; the next sweep replaces it.\n\n"
         f"  dvc exp run -S experiment={preset.NAME}"
     )
-
-
-def _figure(found: Mean | None) -> str:
-    """A mean, with its standard deviation over seeds if there is one."""
-    if found is None:
-        return ABSENT
-    return number(found.mean) + (f" ± {number(found.sd)} over {found.seeds} seeds" if found.sd is not None else "")

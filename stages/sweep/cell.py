@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,10 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 from stages import config, store
 from stages.errors import UserError
 from stages.sweep import content, records, state
+from stages.sweep.job import LOCK, PROGRESS
 from stages.sweep.measure import Measure
 from stages.sweep.records import Record
+from stages.tracking import sweeps
 from stages.tracking.runs import TAGS, run_id_in
-from stages.tracking.sweeps import PARENT
 
 LOG = "log.txt"
 JOB = (sys.executable, "-m", "stages.sweep.job")
@@ -39,18 +39,13 @@ def compute(composed: DictConfig) -> float | None:
 
     hydra = HydraConfig.get()
     folder = state.shown(Path(hydra.runtime.output_dir))
-    overrides = [override for override in hydra.overrides.task if not is_of_sweep(override)]
+    overrides = [override for override in hydra.overrides.task if not state.is_of_sweep(override)]
     sections = yaml.safe_load(OmegaConf.to_yaml(composed, resolve=True))
     sweep = sections.pop("sweep")
-    # Held by whoever computes this job, also if the process that started the sweep was killed.
-    with FileLock(folder / ".lock"):
-        record = _settled(hydra.job.num, overrides, sections, folder, Path(hydra.sweep.dir), force=sweep["force"])
+    with FileLock(folder / LOCK):
+        pass  # an earlier attempt has come to its end, which outlives the sweep that was killed by seconds
+    record = _settled(hydra.job.num, overrides, sections, folder, Path(hydra.sweep.dir), force=sweep["force"])
     return Measure.named(sweep["metric"]).value(record)
-
-
-def is_of_sweep(override: str) -> bool:
-    """Whether a Hydra override is about the sweep and not about a job's settings."""
-    return re.split(r"[./]", state.key_of(override))[0] in ("sweep", "hydra")
 
 
 def _settled(
@@ -60,7 +55,8 @@ def _settled(
         settings = _in_folder(sections, folder, sweep)
     except UserError as refused:
         store.save_text(folder / LOG, f"{refused}\n")
-        record = Record(number, overrides, key="", status=records.FAILED, error=str(refused))
+        run_id = _tell_failure(str(refused), _tags(overrides, number, sweep), None, [folder / LOG])
+        record = Record(number, overrides, key="", status=records.FAILED, error=str(refused), run_id=run_id)
         records.save(folder, record)
         return record
     key = content.of_job(settings)
@@ -71,19 +67,29 @@ def _settled(
         print(f"job {number}: settings, data or code are not those of before: computed again", flush=True)
     (folder / records.FILE).unlink(missing_ok=True)
     store.save_text(folder / "params.yaml", yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True))
+    if force:
+        (folder / PROGRESS).unlink(missing_ok=True)
     earlier = None if force else _earlier(key, folder, sweep)
-    error = _run(folder, ["--reuse", str(earlier)] if earlier else [], _environment(overrides, number, sweep, settings))
-    record = Record(
-        number,
-        overrides,
-        key,
-        status=records.FAILED if error else records.FINISHED,
-        error=error,
-        reused=str(earlier) if earlier else None,
-        **_found(settings, finished=not error),
-    )
+    tags = _tags(overrides, number, sweep)
+    error = _run(folder, ["--key", key, *(["--reuse", str(earlier)] if earlier else [])], _environment(tags, settings))
+    if error:
+        known = _run_id(settings)
+        run_id = _tell_failure(error, tags, known, [folder / LOG, folder / "params.yaml"])
+        record = Record(number, overrides, key, status=records.FAILED, error=error, run_id=run_id)
+    else:
+        reused = str(earlier) if earlier else None
+        record = Record(number, overrides, key, status=records.FINISHED, reused=reused, **_found(settings))
     records.save(folder, record)
     return record
+
+
+def _tell_failure(error: str, tags: Mapping[str, str], run_id: str | None, files: list[Path]) -> str | None:
+    """End the job's MLflow run as failed, with its log; returns its id."""
+    try:
+        return sweeps.close_failed(run_id, error, tags, files)
+    except UserError as refused:
+        print(f"MLflow was not told of a failed job: {refused}", flush=True)
+        return run_id
 
 
 def _in_folder(sections: dict[str, Any], folder: Path, sweep: Path) -> config.Config:
@@ -108,14 +114,18 @@ def _earlier(key: str, folder: Path, sweep: Path) -> Path | None:
     return None
 
 
-def _environment(overrides: list[str], number: int, sweep: Path, settings: config.Config) -> dict[str, str]:
+def _tags(overrides: list[str], number: int, sweep: Path) -> dict[str, str]:
+    """Of the job's MLflow run: what it is part of, and its name."""
     around = state.load(sweep)
-    tags = {
-        PARENT: around.run_id,
-        "mlflow.runName": around.varied(overrides),
+    return {
+        sweeps.PARENT: around.run_id,
+        "mlflow.runName": around.varied(overrides) or f"job {number}",
         "sweep": around.name,
         "sweep.job": str(number),
     }
+
+
+def _environment(tags: Mapping[str, str], settings: config.Config) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in _THREADS}
     if settings.threads:
         environment |= dict.fromkeys(_THREADS, str(settings.threads))
@@ -143,17 +153,17 @@ def _run(folder: Path, arguments: list[str], environment: Mapping[str, str]) -> 
     return next((line.strip() for line in reversed(said) if line.strip()), f"ended with status {status}")
 
 
-def _found(settings: config.Config, *, finished: bool) -> dict[str, Any]:
-    """What the job left: figures, facts of the training, the MLflow run."""
-    model, run_id = Path(settings.paths.model), None
-    if (model / "run.json").is_file():
-        run_id = run_id_in(model / "run.json")
-    if not finished:
-        return {"run_id": run_id}
+def _run_id(settings: config.Config) -> str | None:
+    run_file = Path(settings.paths.model) / "run.json"
+    return run_id_in(run_file) if run_file.is_file() else None
+
+
+def _found(settings: config.Config) -> dict[str, Any]:
+    """What a job left that finished: figures, facts of the training, the MLflow run."""
     embeddings = np.load(Path(settings.paths.embeddings) / "test_embeddings.npy", mmap_mode="r", allow_pickle=False)
     return {
-        "run_id": run_id,
+        "run_id": _run_id(settings),
         "embedding_dim": embeddings.shape[1],
         "metrics": store.load_json(Path(settings.paths.metrics) / "evaluate.json"),
-        **store.load_json(model / "training.json"),
+        **store.load_json(Path(settings.paths.model) / "training.json"),
     }

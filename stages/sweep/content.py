@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages import config
+from stages import config, own_code
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LETTERS = 16
@@ -31,10 +32,12 @@ def of_job(settings: config.Config) -> str:
 
 
 def _behind(settings: config.Config) -> Iterable[Path]:
-    """The files that a job depends on: data, code, the packages' versions."""
+    """The files that a job depends on: data, code, that of the user's own that it names, the packages' versions."""
     data = Path(settings.data.path)
     yield from sorted(path for path in data.rglob("*") if path.is_file()) if data.is_dir() else [data]
     yield from sorted((_ROOT / "stages").rglob("*.py"))
+    sections = (settings.network, settings.loss, settings.optimizer)
+    yield from own_code.files(sections, settings.allowed_targets)
     yield _ROOT / "requirements.lock"
 
 
@@ -44,6 +47,12 @@ def _digest(content: Any, files: Iterable[Path]) -> str:
         # The name within its folder and no path of a machine: data that were moved are the same.
         digest.update(path.name.encode())
         if path.is_file():  # the stage that reads it says best that it is missing
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            stat = path.stat()
+            digest.update(_digest_of_file(path, (stat.st_size, stat.st_mtime_ns)))
     return digest.hexdigest()[:_LETTERS]
+
+
+@cache
+def _digest_of_file(path: Path, version: tuple[int, int]) -> bytes:  # noqa: ARG001 - a file that changed is another
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

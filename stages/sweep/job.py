@@ -17,19 +17,27 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from stages import config, tracking
+from stages import config, store, tracking
 from stages.command import arguments_for, call_or_exit
 from stages.quiet import hidden_stderr
 from stages.tracking.runs import run_id_in
 from stages.tracking.sweeps import take_over
 
+STAGES = ("train", "embed", "evaluate")
+PROGRESS = "progress.json"
+LOCK = ".lock"
 _GRACE = 10  # seconds that the job has to close its MLflow run
 
 
-def compute(folder: Path) -> None:
+def run_stages(folder: Path, key: str) -> None:
     """Run the stages from prepare to evaluate; prepared images and batches that another job has made are used.
 
-    A stage's `UserError` ends the process with status 1 and one line.
+    Stages that an earlier attempt at the same job has come through are not run again. A stage's `UserError` ends the
+    process with status 1 and one line.
+
+    Args:
+        folder: of the job.
+        key: hash of all that its figures depend on.
     """
     # Of embed's models, each of which is traced once more in the process that trained one.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -37,8 +45,21 @@ def compute(folder: Path) -> None:
     prepared, batches = Path(settings.paths.prepared), Path(settings.paths.batches)
     _once("prepare", prepared / "summary.json", folder, settings)  # the last file that prepare writes
     _once("batches", batches, folder, settings)
-    for stage in ("train", "embed", "evaluate"):
+    done = _come_through(folder, key)
+    for stage in STAGES:
+        if stage in done:
+            print(f"{stage}: done before", flush=True)
+            continue
         _call(stage, folder, settings)
+        done.append(stage)
+        store.save_json(folder / PROGRESS, {"key": key, "done": done})
+
+
+def _come_through(folder: Path, key: str) -> list[str]:
+    if not (folder / PROGRESS).is_file():
+        return []
+    content = store.load_json(folder / PROGRESS)
+    return content["done"] if content["key"] == key else []
 
 
 def _once(stage: str, made: Path, folder: Path, settings: config.Config) -> None:
@@ -69,6 +90,9 @@ def reuse(folder: Path, earlier: Path) -> None:
     with tracking.started(run_file, settings.data.name, {"reused": run_id}) as run:
         take_over(run, run_id)
         run.artifact(folder / "params.yaml")
+        run.artifact(settings.paths.metrics, "metrics")
+        for file in (*Path(settings.paths.plots).glob("*.png"), *Path(settings.paths.measures).iterdir()):
+            run.artifact(file, "plots")
 
 
 def _end_with(pipe: int) -> None:
@@ -87,6 +111,9 @@ def _end_with(pipe: int) -> None:
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.sweep.job", description=__doc__)
     parser.add_argument("folder", type=Path, help="of the job, with its params.yaml")
+    parser.add_argument(
+        "--key", default="", help="hash of the job's content, by which it knows what it has done before"
+    )
     parser.add_argument("--reuse", type=Path, metavar="FOLDER", help="take the outputs of this job")
     parser.add_argument("--attached", action="store_true", help="end when standard input is closed")
     options = parser.parse_args()
@@ -94,10 +121,12 @@ def _main() -> None:
     if options.attached:
         _end_with(os.dup(sys.stdin.fileno()))
     try:
-        if options.reuse:
-            reuse(options.folder, options.reuse)
-        else:
-            compute(options.folder)
+        # Whoever started it may be gone, and another attempt begin.
+        with FileLock(options.folder / LOCK):
+            if options.reuse:
+                reuse(options.folder, options.reuse)
+            else:
+                run_stages(options.folder, options.key)
     except KeyboardInterrupt:
         print("interrupted", flush=True)
         sys.exit(130)

@@ -86,6 +86,8 @@ def trials_at_once(launcher: Mapping[str, Any], threads: int) -> int:
     3
     """
     own_limit = launcher.get("n_jobs") or launcher.get("array_parallelism")
+    if own_limit and own_limit < 0:  # joblib's way to say all cores, or all but some
+        return max(cores.limit(0) + 1 + own_limit, 1)
     return own_limit or batch_size(launcher, threads) or 1
 
 

@@ -65,15 +65,6 @@ class Measure:
         raise UserError(f"metric: found {name}, which is no measure, {nearest}")
 
     @property
-    def path(self) -> str:
-        """Where the figure stands in `evaluate.json`.
-
-        >>> Measure("map_at_r").path
-        'validation.trained.map_at_r'
-        """
-        return ".".join([RANKS, SYSTEM, self.name])
-
-    @property
     def label(self) -> str:
         """Its name in words.
 

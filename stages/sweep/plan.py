@@ -1,7 +1,7 @@
 """What a sweep is going to do, settled before anything runs: its jobs' settings, its folder, its launcher."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,7 @@ from typing import Any
 from stages import config
 from stages.errors import UserError
 from stages.evaluate.roc import far_name
-from stages.sweep import launchers, space
-from stages.sweep.cell import is_of_sweep
+from stages.sweep import launchers, search, space, state
 from stages.sweep.measure import Measure
 
 KEYS = ("sweep", "sweep.metric", "sweep.force")
@@ -25,7 +24,7 @@ class Plan:
         folder: where to.
         jobs: how many there will be; None where a sweeper of the user's decides.
         at_once: how many the launcher runs beside each other.
-        axes: the keys and groups that take several values.
+        axes: the keys and groups that take several values, with these; of an interval its ends.
         measure: of validation, by which they are ranked.
         launcher: Hydra's choice, like `joblib`.
         sweeper: Hydra's choice, like `basic`.
@@ -34,7 +33,7 @@ class Plan:
     folder: Path
     jobs: int | None
     at_once: int
-    axes: list[str]
+    axes: dict[str, list[str]]
     measure: Measure
     launcher: str
     sweeper: str
@@ -51,20 +50,24 @@ def plan(overrides: Sequence[str]) -> Plan:
     """
     from hydra import initialize_config_dir
 
-    with config.refusals(overrides, KEYS), initialize_config_dir(str(config.CONF), version_base=None):
+    with config.refusals(()), initialize_config_dir(str(config.CONF), version_base=None):
         parsed = _parse(overrides)
-        composed = _compose([_values(override)[0] for override in parsed])
+    first = [_values(override)[0] for override in parsed]
+    with config.refusals(first, KEYS), initialize_config_dir(str(config.CONF), version_base=None):
+        composed = _compose(first)
         hydra = composed.hydra
         params = [f"{name}={value}" for name, value in (hydra.sweeper.get("params") or {}).items()]
         given = {override.get_key_element(): override for override in (*_parse(params), *parsed)}
+        _check_axes(given.values())
         folder, measure = Path(hydra.sweep.dir), Measure.named(composed.sweep.metric)
         launcher, sweeper = (hydra.runtime.choices[f"hydra/{kind}"] for kind in ("launcher", "sweeper"))
         jobs, at_once = hydra.sweeper.get("trials"), launchers.trials_at_once(hydra.launcher, composed.threads)
         if sweeper == "optuna":
+            search.check(**{name: hydra.sweeper[name] for name in ("trials", "at_once", "startup", "direction")})
             space.parse(list(given.values()))
-    settings = {key: override for key, override in given.items() if not is_of_sweep(key)}
+    settings = {key: override for key, override in given.items() if not state.is_of_sweep(key)}
     axes = {key: _values(override) for key, override in settings.items()}
-    varied = [key for key, values in axes.items() if len(values) > 1]
+    varied = {state.key_of(key): values for key, values in axes.items() if len(values) > 1}
     if not varied:
         raise UserError("nothing to sweep over: expected an axis like loss.margin=0.1,0.2, or sweep=margin_dim")
     if sweeper == "basic":
@@ -73,9 +76,10 @@ def plan(overrides: Sequence[str]) -> Plan:
             raise UserError(f"{intervals[0]}: found an interval, expected values of a grid, or sweep=optuna beside it")
         jobs = math.prod(map(len, axes.values()))
     _check_each_value(axes)
-    first = config.parse(config.compose([values[0] for values in axes.values()]), "conf")
-    _check_measured(measure, first)
-    _check_places(first)
+    settings_of_first = config.parse(config.compose([values[0] for values in axes.values()]), "conf")
+    if not any(key.startswith("evaluate") for key in varied):
+        _check_measured(measure, settings_of_first)
+    _check_places(settings_of_first)
     return Plan(folder, jobs, at_once, varied, measure, launcher, sweeper)
 
 
@@ -127,5 +131,17 @@ def _check_measured(measure: Measure, settings: config.Config) -> None:
 def _check_places(settings: config.Config) -> None:
     """Refuse a place that all jobs would write to."""
     for name, path in settings.paths:
-        if Path(path).is_absolute():
+        if Path(path).is_absolute() or ".." in Path(path).parts:
             raise UserError(f"paths.{name}: found {path}, expected a path within the folder that each job has")
+
+
+def _check_axes(overrides: Iterable[Any]) -> None:
+    for override in overrides:
+        if not override.is_sweep_override():
+            continue
+        if state.is_of_sweep(override.get_key_element()):
+            raise UserError(f"{override.input_line}: found several values, expected one for all jobs of a sweep")
+        if getattr(override.value(), "shuffle", False):
+            raise UserError(
+                f"{override.input_line}: found shuffle, expected the same order each time, by which a sweep goes on"
+            )

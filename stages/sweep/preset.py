@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from stages import config, store
+from stages.errors import UserError
 
 NAME = "best"
 PATH = config.CONF / "experiment" / f"{NAME}.yaml"
@@ -20,7 +21,7 @@ def text(overrides: Sequence[str], comment: str) -> str:
 
     Args:
         overrides: Hydra's, of one job.
-        comment: what the preset is; lines of at most 118 letters.
+        comment: what the preset is.
     """
     chosen, default = (_choices(arguments) for arguments in (overrides, ()))
     choices = {group: choice for group, choice in chosen.items() if choice != default.get(group)}
@@ -48,8 +49,11 @@ def write(overrides: Sequence[str], comment: str, path: Path = PATH) -> bool:
     before = path.read_text(encoding="utf-8") if path.is_file() else None
     wanted = config.compose(overrides)  # first: they may name the preset that is being replaced
     store.save_text(path, text(overrides, comment))
-    if config.compose([f"experiment={path.stem}"]) == wanted:
-        return True
+    try:
+        if config.compose([f"experiment={path.stem}"]) == wanted:
+            return True
+    except UserError:
+        pass
     if before is None:
         path.unlink()
     else:

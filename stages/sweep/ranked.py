@@ -11,8 +11,6 @@ from stages.sweep.axes import Setting
 from stages.sweep.measure import RANKS, REPORTED, Measure
 from stages.sweep.records import Record
 
-__all__ = ["HEADLINES", "Cost", "Group", "Mean", "Measure", "figures", "pareto", "rank", "varies"]
-
 HEADLINES = ("recall_at_1", "map_at_r", "verification_accuracy", "eer")
 """Measures that stand beside the one that ranks."""
 

@@ -85,7 +85,7 @@ def _columns(groups: Sequence[Group], measure: Measure) -> list[_Column]:
     return [
         _Column("", "rank", lambda group: _rank(group) + marks.get(id(group), "")),
         *(_Column("", title, partial(_value, name=name)) for name, title in short.items()),
-        _Column(RANKS, measure.label, lambda group: _mean(group.validation)),
+        _Column(RANKS, measure.label, lambda group: mean(group.validation)),
         *([_Column("", "seeds", partial(_seeds, most=most))] if most > 1 else []),
         *(_Column(REPORTED, other.label, partial(_tested, name=other.name)) for other in test),
         *([] if "embedding_dim" in short.values() else [_Column("", "dim", lambda group: _count(group.embedding_dim))]),
@@ -127,7 +127,8 @@ def _value(group: Group, name: str) -> str:
     return shown(group.values[name])
 
 
-def _mean(found: Mean | None) -> str:
+def mean(found: Mean | None) -> str:
+    """A mean, with its standard deviation over seeds if there are several."""
     if found is None or found.sd is None:
         return number(None if found is None else found.mean)
     return f"{number(found.mean)} ± {number(found.sd)}"
@@ -155,7 +156,12 @@ def _legend(groups: Sequence[Group], measure: Measure) -> list[str]:
     over = "; ± s.d. over seeds, test: means" if any(group.sd is not None for group in groups) else ""
     marks = [said for mark, said in _SAID.items() if _front(groups, _FRONTS[mark], measure)]
     lines = [f"Ranked by {measure.title}, {better} is better{over}. Figures on test rank nothing."]
-    return [*lines, *([f"{', '.join(marks)} (Pareto front)."] if marks else [])]
+    reused = any(job.reused for group in groups for job in group.jobs)
+    return [
+        *lines,
+        *([f"{', '.join(marks)} (Pareto front)."] if marks else []),
+        *(["Training times of jobs that were taken from earlier sweeps are those of then."] if reused else []),
+    ]
 
 
 def _failures(groups: Sequence[Group], limit: int) -> list[str]:

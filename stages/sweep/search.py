@@ -23,7 +23,8 @@ class Tpe(Sweeper):
 
     A trial's number is its job's. Its job returns a score, or None if it failed, and does not raise. Trials stand in
     `trials.json` in the sweep's folder before their jobs start and with their scores once the batch has ended. Sweeping
-    again in the same folder launches those that had no score under the same numbers and goes on as if never stopped.
+    again in the same folder launches those whose batch had not ended, under the same numbers, and goes on as if never
+    stopped. A trial that failed is not tried again: it tells the search something.
 
     Args:
         trials: how many, earlier ones in the same folder included.
@@ -64,7 +65,7 @@ class Tpe(Sweeper):
         Raises:
             UserError: a setting of the search is not valid, or the folder holds a search of another space.
         """
-        self._check()
+        check(self.trials, self.at_once, self.startup, self.direction)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = [f"{key}={value}" for key, value in self.params.items()]
         searched = space.parse(parser.parse_overrides([*given, *arguments]))
@@ -80,18 +81,24 @@ class Tpe(Sweeper):
             self.validate_batch_is_legal(overrides)
             trials.save(file, searched, self.direction, [*ended, *batch])
             jobs = self.launcher.launch(overrides, initial_job_idx=len(ended))
-            scored = [trial.told(job.return_value) for trial, job in zip(batch, jobs, strict=True)]
+            scored = [trial.with_score(job.return_value) for trial, job in zip(batch, jobs, strict=True)]
             known = [*ended, *scored]
             trials.save(file, searched, self.direction, known)
             returned.append(jobs)
 
-    def _check(self) -> None:
-        for name in ("trials", "at_once", "startup"):
-            if getattr(self, name) < 1:
-                raise UserError(f"hydra.sweeper.{name}: found {getattr(self, name)}, expected at least 1")
-        if self.direction not in ("maximize", "minimize"):
-            raise UserError(f"hydra.sweeper.direction: found {self.direction}, expected maximize or minimize")
-
     def _ask(self, searched: space.Space, ended: list[Trial]) -> list[Trial]:
         count = min(self.at_once, self.trials - len(ended))
         return trials.ask(searched, ended, count, direction=self.direction, startup=self.startup, seed=self.seed)
+
+
+def check(trials: int, at_once: int, startup: int, direction: str) -> None:
+    """Refuse settings with which there is no search.
+
+    Raises:
+        UserError: a number is below 1, or the direction is none.
+    """
+    for name, number in (("trials", trials), ("at_once", at_once), ("startup", startup)):
+        if number < 1:
+            raise UserError(f"hydra.sweeper.{name}: found {number}, expected at least 1")
+    if direction not in ("maximize", "minimize"):
+        raise UserError(f"hydra.sweeper.direction: found {direction}, expected maximize or minimize")

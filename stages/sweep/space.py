@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stages.errors import UserError
+from stages.sweep.state import is_of_sweep
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -50,7 +51,7 @@ class Interval:
         rounded = float(f"{suggested:.{_DIGITS}g}")
         return str(min(max(rounded, self.low), self.high))
 
-    def told(self, text: str) -> float:
+    def for_optuna(self, text: str) -> float:
         """The value of an override, as Optuna is told of it."""
         return int(text) if self._whole else float(text)
 
@@ -79,7 +80,7 @@ class Choice:
         """What Optuna suggests, as the value of an override."""
         return self.values[suggested] if isinstance(suggested, int) else suggested
 
-    def told(self, text: str) -> int | str:
+    def for_optuna(self, text: str) -> int | str:
         """The value of an override, as Optuna is told of it."""
         return self.values.index(text) if self.ordered else text
 
@@ -101,8 +102,8 @@ class Space:
         return [*self.fixed, *(f"{key}={value}" for key, value in values.items())]
 
     def described(self) -> dict[str, Any]:
-        """All that scores depend on, as JSON can hold it: trials can be compared where this is equal."""
-        fixed = sorted(override for override in self.fixed if not override.startswith("sweep.force="))
+        """All that the figures of trials depend on, as JSON can hold it: they can be compared where this is equal."""
+        fixed = sorted(override for override in self.fixed if not is_of_sweep(override))
         return {"axes": {key: str(axis) for key, axis in self.axes.items()}, "fixed": fixed}
 
 

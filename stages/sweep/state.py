@@ -1,6 +1,7 @@
 """What is kept of a sweep beside its jobs: `sweep.json` in its folder."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,18 +20,20 @@ class Sweep:
     Attributes:
         name: that of its folder.
         arguments: Hydra's overrides, as they were given.
-        axes: the keys and groups among them, or of a preset, that take several values.
+        axes: the keys and groups that take several values, each with its values, of an interval its ends.
+        metric: by which validation measure the jobs were ranked first.
         run_id: the MLflow run around those of its jobs.
     """
 
     name: str
     arguments: list[str]
-    axes: list[str]
+    axes: dict[str, list[str]]
+    metric: str
     run_id: str
 
     def varied(self, overrides: Sequence[str]) -> str:
         """What tells a job from the others, on one line: `margin=0.2 embedding_dim=16`."""
-        short = short_names(self.axes)
+        short = short_names(list(self.axes))
         told = {key_of(override): override.partition("=")[2] for override in overrides}
         return " ".join(f"{short[key]}={told[key]}" for key in self.axes if key in told)
 
@@ -42,6 +45,15 @@ def key_of(override: str) -> str:
     ('loss.margin', 'hydra/launcher')
     """
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def is_of_sweep(key: str) -> bool:
+    """Whether a key or group, or an override of one, is about the sweep and not about a job's settings.
+
+    >>> is_of_sweep("hydra/launcher=joblib"), is_of_sweep("sweep.metric"), is_of_sweep("loss.margin")
+    (True, True, False)
+    """
+    return re.split(r"[./]", key_of(key))[0] in ("sweep", "hydra")
 
 
 def save(folder: Path, sweep: Sweep) -> None:

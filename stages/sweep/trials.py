@@ -38,7 +38,7 @@ class Trial:
     status: str = ASKED
     score: float | None = None
 
-    def told(self, score: float | None) -> "Trial":
+    def with_score(self, score: float | None) -> "Trial":
         """The same trial once its job has ended; without a finite score it has failed."""
         if score is None or not np.isfinite(score):
             return Trial(self.values, FAILED)
@@ -115,7 +115,7 @@ def _for_optuna(space: Space, trial: Trial) -> "FrozenTrial":
     return create_trial(
         state=states[trial.status],
         value=trial.score,
-        params={key: axis.told(trial.values[key]) for key, axis in space.axes.items()},
+        params={key: axis.for_optuna(trial.values[key]) for key, axis in space.axes.items()},
         distributions={key: axis.distribution() for key, axis in space.axes.items()},
     )
 

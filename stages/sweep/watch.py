@@ -1,5 +1,6 @@
 """Telling of jobs as they end, whatever launcher runs them, by the files that they leave."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ _EVERY = 0.5  # seconds
 
 
 @contextmanager
-def told(folder: Path, sweep: Sweep, jobs: int | None, measure: Measure) -> Iterator[None]:
+def reporting(folder: Path, sweep: Sweep, jobs: int | None, measure: Measure) -> Iterator[None]:
     """Print a line for each job of the sweep that ends while the block runs, under a bar with the time left.
 
     Args:
@@ -63,7 +64,11 @@ def _watch(
 
 def _written(folder: Path) -> dict[Path, int]:
     """The records that there are, and when they were written: a job that is computed again writes another."""
-    return {path: path.stat().st_mtime_ns for path in folder.glob(f"*/{records.FILE}")}
+    found = {}
+    for path in folder.glob(f"*/{records.FILE}"):
+        with contextlib.suppress(FileNotFoundError):  # removed in this moment, for its job begins anew
+            found[path] = path.stat().st_mtime_ns
+    return found
 
 
 def line(record: Record, varied: str, measure: Measure, folder: Path) -> str:

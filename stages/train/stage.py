@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from stages import config, grid, ranking, store, tracking
+from stages import config, grid, own_code, ranking, store, tracking
 from stages.errors import UserError
 from stages.train import curves, strategy
 from stages.train.augmentation import RandomAffine
@@ -81,7 +81,8 @@ def run(
         "seed": seed,
         "threads": threads,
     }
-    checkpoint = Checkpoint.of(paths.checkpoints, settings, _files_behind(paths))
+    files = [*_files_behind(paths), *own_code.files((network, loss, optimizer), allowed_targets)]
+    checkpoint = Checkpoint.of(paths.checkpoints, settings, files)
     folder, figure = Path(paths.model), Path(paths.plots) / "training.png"
     names = {"data": data.name, "network": _short(network), "loss": _short(loss)}
     unfinished = checkpoint.path.with_name("run.json")

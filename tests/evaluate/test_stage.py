@@ -106,6 +106,19 @@ def test_logged_metrics_are_those_of_the_file(logged, paths):
     assert all(isinstance(value, float) for value in logged["metrics"].values())
 
 
+def test_a_view_in_which_nothing_is_defined_is_logged_as_far_as_it_goes():
+    nothing: dict[str, Any] = {
+        "recall_at_1": None,
+        "map_at_r": None,
+        "val_at_far_1e-3": None,
+        "interval": {},
+        "macro": {},
+    }
+    metrics = {"counts": {}, "test": {"trained": nothing, "raw": nothing}}
+    threshold = {"threshold": None, "because": "too few pairs", "test": {"far": 0.5}}
+    assert stage.named_for_tracking(metrics, threshold) == {"threshold/test/far": 0.5}
+
+
 def test_so_few_metrics_are_logged_that_runs_can_be_compared_by_them(logged, paths):
     parts = [set(name.split("/")) for name in logged["metrics"]]
     assert not any({"macro", "in_training"} & names for names in parts)

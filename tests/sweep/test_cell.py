@@ -39,12 +39,13 @@ def test_a_job_that_was_interrupted_has_not_failed(code, tmp_path, monkeypatch):
 def test_a_job_computes_with_its_own_number_of_threads_and_knows_its_sweep(tmp_path, monkeypatch):
     from tests.small import settings
 
-    state.save(tmp_path, state.Sweep("a sweep", [], ["loss.margin", "network.embedding_dim"], run_id="0" * 32))
+    axes = {"loss.margin": ["loss.margin=0.2"], "network.embedding_dim": ["network.embedding_dim=4"]}
+    state.save(tmp_path, state.Sweep("a sweep", [], axes, "map_at_r", run_id="0" * 32))
     monkeypatch.setenv("OMP_NUM_THREADS", "7")  # as joblib sets it
     overrides = ["seed=3", "loss.margin=0.2", "network.embedding_dim=4"]
-    environment = cell._environment(overrides, 5, tmp_path, settings(tmp_path, "threads=1"))
+    environment = cell._environment(cell._tags(overrides, 5, tmp_path), settings(tmp_path, "threads=1"))
     assert environment["OMP_NUM_THREADS"] == "1"
     tags = json.loads(environment["TRIPLET_RUN_TAGS"])
     assert tags["mlflow.parentRunId"] == "0" * 32
     assert (tags["sweep"], tags["sweep.job"], tags["mlflow.runName"]) == ("a sweep", "5", "margin=0.2 embedding_dim=4")
-    assert "OMP_NUM_THREADS" not in cell._environment(overrides, 5, tmp_path, settings(tmp_path, "threads=0"))
+    assert "OMP_NUM_THREADS" not in cell._environment({}, settings(tmp_path, "threads=0"))

@@ -56,6 +56,16 @@ def test_a_changed_stage_makes_another_job(tmp_path, monkeypatch):
     assert content.of_job(settings()) != before
 
 
+def test_a_changed_network_of_the_users_own_makes_another_job(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "a_users_networks.py").write_text("def net(input_shape): ...\n")
+    override = ("network={_target_: a_users_networks.net}", "allowed_targets=[a_users_networks.net]")
+    overrides = ("~network", f"+{override[0]}", override[1])
+    before = content.of_job(settings(*overrides))
+    (tmp_path / "a_users_networks.py").write_text("def net(input_shape): return None\n")
+    assert content.of_job(settings(*overrides)) != before
+
+
 def test_another_backend_makes_another_job(monkeypatch):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     before = content.of_job(settings())

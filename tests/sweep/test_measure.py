@@ -25,7 +25,7 @@ from tests.sweep.swept import job
 )
 def test_a_measure_has_one_name_however_it_is_asked_for(asked, name, title):
     measure = Measure.named(asked)
-    assert (measure.name, measure.title, measure.path) == (name, title, f"validation.trained.{name}")
+    assert (measure.name, measure.title) == (name, title)
 
 
 def test_every_measure_that_evaluate_reports_can_rank():

@@ -107,7 +107,7 @@ def test_rounding_does_not_leave_the_interval():
 
 def test_optuna_is_told_the_value_that_the_job_had():
     searched = parsed("x=interval(0,1)", "n=8,2,4", "loss=hard,soft")
-    trial = Trial({"x": "0.1235", "n": "4", "loss": "soft"}).told(0.5)
+    trial = Trial({"x": "0.1235", "n": "4", "loss": "soft"}).with_score(0.5)
     frozen = trials._for_optuna(searched, trial)
     assert (frozen.params, frozen.value) == ({"x": 0.1235, "n": 1, "loss": "soft"}, 0.5)
 
@@ -172,7 +172,7 @@ def test_a_search_whose_trials_all_fail_ends(tmp_path):
 
 def test_a_trial_keeps_away_from_those_that_still_run():
     searched = parsed("x=interval(0,1)")
-    ended = [Trial({"x": str(x / 20)}).told(-abs(x / 20 - 0.5)) for x in range(21)]
+    ended = [Trial({"x": str(x / 20)}).with_score(-abs(x / 20 - 0.5)) for x in range(21)]
     running = [Trial({"x": str(0.45 + x / 100)}) for x in range(11)]
 
     def distance(known):

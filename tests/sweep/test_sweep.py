@@ -98,10 +98,11 @@ def test_figures_do_not_depend_on_the_launcher(repository, basic, beside):
             assert one.read_bytes() == other.read_bytes(), file
 
 
-def test_images_are_prepared_once(repository, basic):
-    assert len(list(folder_of(repository, "basic").glob("prepared/*/summary.json"))) == 1
-    logs = [(folder_of(repository, "basic") / str(number) / "log.txt").read_text() for number in range(4)]
-    assert ["1293 train" in log for log in logs] == [True, False, False, False]
+@pytest.mark.parametrize("name", ["basic", "joblib"])
+def test_images_are_prepared_once(repository, basic, beside, name):
+    assert len(list(folder_of(repository, name).glob("prepared/*/summary.json"))) == 1
+    logs = [(folder_of(repository, name) / str(number) / "log.txt").read_text() for number in range(4)]
+    assert sum("1293 train" in log for log in logs) == 1
 
 
 def test_the_answer_ranks_by_validation_and_says_so(repository, basic):
@@ -139,6 +140,8 @@ def test_what_was_computed_before_is_taken_and_logged_as_a_child_too(repository,
     assert jobs[0].info.run_id != before[0].info.run_id
     assert jobs[0].data.params == before[0].data.params
     assert jobs[0].data.metrics["test/map_at_r"] == before[0].data.metrics["test/map_at_r"]
+    for tag in ("data", "loss", "network"):
+        assert jobs[0].data.tags[tag] == before[0].data.tags[tag]
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow's own
@@ -151,8 +154,10 @@ def test_a_failed_job_stops_no_other_and_is_shown_with_its_reason(repository, wi
     assert "1 finished, 1 failed" in with_failure
     assert record.error in with_failure
     assert record.error in (folder_of(repository, "failing") / "1" / "log.txt").read_text()
-    _, parent, _ = children(repository, "failing")
+    client, parent, jobs = children(repository, "failing")
     assert (parent.info.status, parent.data.tags["jobs"]) == ("FINISHED", "1 finished, 1 failed")
+    assert (jobs[1].info.status, jobs[1].data.tags["error"]) == ("FAILED", record.error)
+    assert "log.txt" in {item.path for item in client.list_artifacts(jobs[1].info.run_id)}
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow's own
@@ -169,18 +174,23 @@ def test_a_killed_sweep_goes_on_where_it_was(repository, basic):
     arguments = ["train.steps=200", "loss.margin=0.2,0.3", "hydra.sweep.dir=multirun/killed"]
     command = [sys.executable, "-m", "stages.sweep", "-m", *TINY, *arguments]
     cut = folder_of(repository, "killed") / "1"
-    with subprocess.Popen(command, cwd=repository, env=environment(), stdout=subprocess.DEVNULL) as process:
-        assert wait_until(lambda: any(cut.glob(".checkpoints/*/training.npz")) or process.poll() is not None, 120)
-        process.send_signal(signal.SIGKILL)
-    assert wait_until(lambda: not working_in(repository), 30)  # the job ends with whoever started it
+    for sign in (".checkpoints/*/training.npz", "progress.json"):  # in training, then after it
+        with subprocess.Popen(command, cwd=repository, env=environment(), stdout=subprocess.DEVNULL) as process:
+            assert wait_until(lambda sign=sign: any(cut.glob(sign)) or process.poll() is not None, 120)
+            process.send_signal(signal.SIGKILL)
+        assert wait_until(lambda: not working_in(repository), 30)  # the job ends with whoever started it
+        assert records.load(cut) is None
+        command = [sys.executable, "-m", "stages.sweep", "--resume", "multirun/killed"]
     finished = folder_of(repository, "killed") / "0" / records.FILE
     before = finished.stat().st_mtime_ns
-    assert records.load(cut) is None
 
     said = run(repository, "python", "-m", "stages.sweep", "--resume", "multirun/killed").stdout
-    assert "2 jobs → multirun/killed, of which 1 had ended before" in said
+    assert "2 jobs → multirun/killed, of which 1 had finished before" in said
     assert finished.stat().st_mtime_ns == before
-    assert "going on after epoch" in (cut / "log.txt").read_text()
+    log = (cut / "log.txt").read_text()
+    assert "going on after epoch" in log
+    assert log.count("parameters, 200 steps") == 1
+    assert "train: done before" in log
     client, parent, jobs = children(repository, "killed")
     assert parent.info.run_id == state.load(folder_of(repository, "killed")).run_id
     assert [run.info.status for run in (parent, *jobs.values())] == ["FINISHED"] * 3

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox, BboxBase
 
-from stages.palette import BLUE, GREY
+from stages.palette import BLUE, GREY, style
 from stages.sweep.axes import short_names
 from stages.sweep.measure import Measure
 from stages.sweep.pictures import page
@@ -54,7 +54,7 @@ def _labelled(groups: Sequence[Group], cost: Cost, measure: Measure) -> list[Gro
 
 
 def _draw_panel(axes: Axes, groups: Sequence[Group], cost: Cost, measure: Measure) -> None:
-    page.style(axes)
+    style(axes)
     front = pareto(groups, cost, measure)
     others = [group for group in _known(groups, cost) if group not in front]
     if others:

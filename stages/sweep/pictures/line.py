@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from stages.palette import BLUE, GREY, VERMILION
+from stages.palette import BLUE, GREY, VERMILION, style
 from stages.sweep.axes import Axis
 from stages.sweep.measure import Measure
 from stages.sweep.pictures import page
@@ -20,7 +20,7 @@ def draw(path: Path, groups: Sequence[Group], axis: Axis, measure: Measure) -> P
     width = max(7.5, 2 + 0.9 * len(axis.values)) if not axis.numeric else 7.5
     figure = page.page(f"{measure.title}{page.over_seeds(groups)}", (min(width, 20), 5.6))
     axes = figure.add_subplot()
-    page.style(axes)
+    style(axes)
     points = sorted((_place(axis, group), group.score, group.sd or 0) for group in groups if group.score is not None)
     x, y, deviations = zip(*points, strict=True)
     joined = "-" if axis.numeric else ""

@@ -45,16 +45,6 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def style(axes: Axes) -> None:
-    """Grid, frame and sizes of a plot."""
-    axes.grid(color="#dddddd", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=11)
-    axes.xaxis.label.set_fontsize(12)
-    axes.yaxis.label.set_fontsize(12)
-
-
 def text(value: Setting) -> str:
     r"""A value on one line, in which a dollar begins no formula.
 
