@@ -350,7 +350,14 @@ def _nearest(keys: list[str], layout: str | None) -> str:
 
 
 def _advice(error: Exception, overrides: Sequence[str], beside: Sequence[str]) -> str | None:
-    """For a key that does not exist: Hydra would advise to add it, and mistyped it would do nothing."""
+    """For an option or a key that does not exist. Of a key Hydra would say to add it, which would do nothing."""
+    no_option = re.search(
+        r"Could not find '(.+)/(.+)'\s+Available options in '.+':(.*)Config search path", str(error), re.DOTALL
+    )
+    if no_option:
+        group, option, there = no_option.group(1), no_option.group(2), no_option.group(3).split()
+        close = difflib.get_close_matches(option, there, n=1, cutoff=0)
+        return f"{group}={option}: no such option, the nearest valid one is {close[0]} of {', '.join(there)}"
     refused = re.search(r"Could not override '([^']+)'", str(error))
     if not refused or refused.group(1).startswith("hydra"):
         return None

@@ -5,6 +5,7 @@ all of them are ranked by a measure on validation, and the best settings are wri
 """
 
 import argparse
+import itertools
 import os
 import re
 import signal
@@ -30,6 +31,8 @@ _EXAMPLES = """examples:
   python -m stages.sweep -m sweep=margin_dim hydra/launcher=joblib threads=1       jobs beside each other
   python -m stages.sweep -m sweep=optuna                       a search (TPE) in place of a grid
   python -m stages.sweep --resume multirun/2026-01-31_12-00-00
+
+The exit status is 1 if all jobs failed.
 """
 
 
@@ -58,7 +61,8 @@ def run(overrides: Sequence[str], metric: str | None, resume: Path | None, *, fo
     launchers.check_installed(planned.launcher, planned.sweeper)
     if begun:
         _check_same(begun, planned)
-    folder = state.shown(resume or planned.folder)
+    named = any(state.key_of(override) == "hydra.sweep.dir" for override in overrides)
+    folder = state.shown(resume or (planned.folder if named else _free(planned.folder)))
     with _alone(folder):
         if not resume and (folder / state.FILE).exists():
             raise UserError(f"{folder}: holds a sweep already; expected another hydra.sweep.dir, or --resume {folder}")
@@ -111,6 +115,17 @@ def _with(overrides: Sequence[str], others: Sequence[str]) -> list[str]:
     """The overrides, with others in the place of those of the same key."""
     replaced = {state.key_of(override) for override in others}
     return [*(override for override in overrides if state.key_of(override) not in replaced), *others]
+
+
+def _free(folder: Path) -> Path:
+    """The folder, made, or if another sweep began in the same second one beside it."""
+    for name in itertools.chain([folder.name], (f"{folder.name}_{number}" for number in itertools.count(2))):
+        try:
+            folder.with_name(name).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder.with_name(name)
+    raise AssertionError("there are infinitely many names")
 
 
 @contextmanager
@@ -168,7 +183,7 @@ def _show(found: answer.Answer, measure: Measure) -> None:
     print(f"\n{answer.in_words(found)}\n", results.table(found.groups, measure), sep="\n")
     print("\nfiles:", *(f"  {file}" for file in found.files), sep="\n")
     if found.command:
-        print(f"\nthe pipeline with the best settings:\n  {found.command}")
+        print(f"\nthe pipeline with the best settings, until another sweep has other ones:\n  {found.command}")
 
 
 def _interrupt(*_: object) -> None:

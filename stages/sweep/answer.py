@@ -96,9 +96,10 @@ def _comment(best: Group, jobs: Sequence[Record], measure: Measure, folder: Path
     found = results.mean(best.validation)
     test = ", ".join(f"{Measure(name).label} {results.mean(mean)}" for name, mean in best.test.items())
     seconds = f" Training took {best.train_seconds:.0f} s." if best.train_seconds is not None else ""
+    over = f"Mean ± s.d. over {best.seeds} seeds; here it is the seed of conf/config.yaml.\n" if best.seeds > 1 else ""
     return (
         f"The best of {len(jobs)} jobs of {folder}, by {measure.title}: {found}.{seconds}\n"
         f"{values}.\nOn test, which chose nothing: {test}.\n"
-        "Written by `python -m stages.sweep`; the next sweep replaces it.\n\n"
+        f"{over}Written by `python -m stages.sweep`; the next sweep replaces it.\n\n"
         f"  dvc exp run -S experiment={preset.NAME}"
     )

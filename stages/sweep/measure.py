@@ -57,7 +57,7 @@ class Measure:
         known = _known(rest.removeprefix(prefix), section)
         if known is not None:
             return cls(prefix + known)
-        nearest = f"the nearest valid one is {prefix}{_nearest(rest.rpartition('.')[2], section)}"
+        nearest = _advice(rest.rpartition(".")[2], section)
         if re.match(r"test(_seen|_unseen)?\.", name):
             raise UserError(f"metric: found {name}, but figures on test choose nothing, {nearest}, on validation")
         if re.match(r"(raw|untrained|chance)\.", rest):
@@ -126,9 +126,13 @@ def _known(name: str, section: str) -> str | None:
     return far_name(float(far.group(1))) if far and 0 < float(far.group(1)) < 1 else None
 
 
-def _nearest(name: str, section: str) -> str:
-    """In `section`, where not every measure is."""
+def _advice(name: str, section: str) -> str:
+    """The measure that was meant, or all there are in `section`, where not every one is."""
     valid = [example for example in _EXAMPLES if _known(example, section)]
-    if name == "precision_at_1":
-        return "recall_at_1"
-    return difflib.get_close_matches(name.lower(), valid, n=1, cutoff=0)[0]
+    near = (
+        ["recall_at_1"] if name == "precision_at_1" else difflib.get_close_matches(name.lower(), valid, n=1, cutoff=0.5)
+    )
+    prefix = f"{section}." if section else ""
+    if near:
+        return f"the nearest valid one is {prefix}{near[0]}"
+    return f"expected one of {', '.join(prefix + example for example in valid)}"

@@ -141,6 +141,9 @@ def _check_axes(overrides: Iterable[Any]) -> None:
             continue
         if state.is_of_sweep(override.get_key_element()):
             raise UserError(f"{override.input_line}: found several values, expected one for all jobs of a sweep")
+        values = _values(override)
+        if len(set(values)) < len(values):
+            raise UserError(f"{override.input_line}: found a value twice, expected each once")
         if getattr(override.value(), "shuffle", False):
             raise UserError(
                 f"{override.input_line}: found shuffle, expected the same order each time, by which a sweep goes on"

@@ -112,7 +112,10 @@ def _marks(groups: Sequence[Group], measure: Measure) -> dict[int, str]:
 
 
 _FRONTS: dict[str, Cost] = {"*": "embedding_dim", "+": "train_seconds"}
-_SAID = {"*": "* the best of its embedding size or any smaller", "+": "+ the best of its training time or any shorter"}
+_SAID = {
+    "*": "* Pareto front: the best of its embedding size or any smaller.",
+    "+": "+ Pareto front: the best of its training time, which varies by some percent, or any shorter.",
+}
 
 
 def _front(groups: Sequence[Group], cost: Cost, measure: Measure) -> list[Group]:
@@ -156,23 +159,41 @@ def _legend(groups: Sequence[Group], measure: Measure) -> list[str]:
     over = "; ± s.d. over seeds, test: means" if any(group.sd is not None for group in groups) else ""
     marks = [said for mark, said in _SAID.items() if _front(groups, _FRONTS[mark], measure)]
     lines = [f"Ranked by {measure.title}, {better} is better{over}. Figures on test rank nothing."]
+    best = sum(group.rank == 1 for group in groups)
     reused = any(job.reused for group in groups for job in group.jobs)
     return [
         *lines,
-        *([f"{', '.join(marks)} (Pareto front)."] if marks else []),
+        *(
+            ["Of equal ones the smallest embedding is first, then the earliest job; the first one is taken."]
+            * (best > 1)
+        ),
+        *marks,
         *(["Training times of jobs that were taken from earlier sweeps are those of then."] if reused else []),
     ]
 
 
 def _failures(groups: Sequence[Group], limit: int) -> list[str]:
-    failed = sorted((job.job, job, group) for group in groups for job in group.jobs if not job.finished)
+    """Failed jobs, those that failed for the same reason together."""
+    reasons: dict[str, list[tuple[int, str]]] = {}
+    failed = [(job, group) for group in groups for job in group.jobs if not job.finished]
+    for job, group in sorted(failed, key=lambda pair: pair[0].job):
+        reasons.setdefault(job.error or "no reason was kept", []).append((job.job, _said(job, group)))
     if not failed:
         return []
     count = "1 job" if len(failed) == 1 else f"{len(failed):,} jobs"
     lines = ["", f"{count} failed; each has a log.txt in the folder of its number:"]
-    for number_, job, group in failed[:limit]:
-        lines.append(f"  {number_}  {_said(job, group)}: {job.error or 'no reason was kept'}")
-    return [*lines, *([f"  … and {len(failed) - limit:,} more in results.csv"] if len(failed) > limit else [])]
+    for reason, jobs in reasons.items():
+        if len(jobs) == 1:
+            lines.append(f"  {jobs[0][0]}  {jobs[0][1]}: {reason}")
+            continue
+        lines += [f"  {number_}  {said}" for number_, said in jobs[:limit]]
+        more = (
+            f"  … and {len(jobs) - limit:,} more in results.csv, all of them:"
+            if len(jobs) > limit
+            else "  all of them:"
+        )
+        lines.append(f"{more} {reason}")
+    return lines
 
 
 def _said(job: Record, group: Group) -> str:

@@ -114,10 +114,14 @@ def _write(axes: Axes, front: Sequence[Group], cost: Cost) -> None:
     """Write labels inside the panel, off each other and off the front; one that finds no place is left out."""
     points = [axes.transData.transform(point) for point in zip(*_points(front, cost), strict=True)]
     taken = [Bbox.from_bounds(x - 7, y - 7, 14, 14) for x, y in points]
-    for group, x, y in zip(front, *_points(front, cost), strict=True):
+    names: dict[tuple[float, float], str] = {}
+    for group, at in zip(front, zip(*_points(front, cost), strict=True), strict=True):
+        if _name(group) not in names.get(at, ""):
+            names[at] = "\n".join(filter(None, (names.get(at), _name(group))))
+    for (x, y), name in names.items():
         for dx, dy, beside, above in AROUND:
             words = axes.annotate(
-                _name(group),
+                name,
                 (x, y),
                 xytext=(dx, dy),
                 textcoords="offset points",

@@ -37,7 +37,7 @@ def draw(path: Path, groups: Sequence[Group], across: Axis, up: Axis, measure: M
                 axes.text(column, row, words, ha="center", va="center", fontsize=11, **look)
     for group in (group for group in groups if group.rank == 1):
         best = across.values.index(group.values[across.name]), up.values.index(group.values[up.name])
-        _add(axes, best, fill=False, edgecolor=VERMILION, linewidth=3.5, zorder=3)
+        _add(axes, best, fill=False, edgecolor=VERMILION, linewidth=3.5, zorder=3, clip_on=False)
     _label(axes)
     _name(axes, across, up, room=8 if written else 2)
     _add_bar(axes, scale, measure)

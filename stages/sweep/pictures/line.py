@@ -60,4 +60,4 @@ def _set_scale(axes: Axes, axis: Axis) -> None:
         page.plain_log(axes, numbers if few else page.ticks(numbers[0], numbers[-1], log=True))
         axes.set_xlabel(f"{axis.name} (log scale)")
     elif len(numbers) <= NAMED / 2:
-        axes.set_xticks(numbers, [str(number) for number in numbers])
+        axes.set_xticks(numbers, [page.text(value) for value in axis.values])

@@ -31,11 +31,13 @@ def page(title: str, size: tuple[float, float]) -> Figure:
 
 
 def add_legend(figure: Figure, words: str = "") -> None:
-    """What has a label in the first plot, below all of them, and above it these words."""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    if handles or words:
+    """What has a label in any plot, once, below all of them, and above it these words."""
+    named: dict[str, Any] = {}
+    for axes in figure.axes:
+        named |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if named or words:
         look = {"ncols": 3, "frameon": False, "fontsize": 12, "title_fontsize": 11, "alignment": "left"}
-        figure.legend(handles, labels, loc="outside lower center", title=words or None, **look)
+        figure.legend(named.values(), named.keys(), loc="outside lower center", title=words or None, **look)
 
 
 def save(figure: Figure, path: Path) -> Path:

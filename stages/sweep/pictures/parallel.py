@@ -45,7 +45,10 @@ def draw(path: Path, groups: Sequence[Group], axes: Sequence[Axis], measure: Mea
     for at, axis in enumerate(axes):
         _draw_axis(plot, at, axis, short[axis.name])
     _draw_scores(plot, len(axes), scale, measure)
-    page.add_legend(figure)
+    spread = any(not _is_scaled(axis) for axis in axes)
+    page.add_legend(
+        figure, "thick: one value, over which its lines are spread, the better ones higher" if spread else ""
+    )
     return page.save(figure, path)
 
 
