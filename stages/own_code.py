@@ -32,16 +32,18 @@ def _targets(section: Any) -> Iterator[str]:
 
 def _file_of(target: str) -> Path | None:
     """The file of the module in a dotted path; None where there is none, which the stage that builds it tells."""
-    module = target.rpartition(".")[0]
-    while module:
-        try:
-            spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is not None:
-            return Path(spec.origin).resolve() if spec.origin and spec.has_location else None
-        module = module.rpartition(".")[0]  # the end was a class
-    return None
+    package, *parts = target.split(".")
+    spec = importlib.util.find_spec(package) if package else None
+    if spec is None or not spec.has_location or spec.origin is None:
+        return None
+    # By the files and not by imports: that of keras.optimizers would import TensorFlow.
+    path = Path(spec.origin).resolve()
+    for part in parts:
+        if path.name != "__init__.py":
+            break  # the rest is a name in this module
+        below = (path.with_name(part) / "__init__.py", path.with_name(f"{part}.py"))
+        path = next((file for file in below if file.is_file()), path)
+    return path
 
 
 def _is_own(path: Path) -> bool:

@@ -28,4 +28,5 @@ def main(folder: Path) -> None:
     print("computed")
 
 
-main(Path(sys.argv[1]))
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
