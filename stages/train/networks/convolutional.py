@@ -1,10 +1,9 @@
-"""Embedding networks: from raw pixels 0..255 to embeddings, of stock Keras layers only.
-
-A network carries its own scaling, so that whoever loads it feeds images as they are.
-"""
+"""Small networks of convolutions, trained from nothing."""
 
 import keras
 from keras import layers
+
+from stages.train.networks.length import unit_length
 
 
 def compact(input_shape: tuple[int, int, int], embedding_dim: int, widths: tuple[int, int, int]) -> keras.Model:
@@ -32,7 +31,29 @@ def compact(input_shape: tuple[int, int, int], embedding_dim: int, widths: tuple
     x = _convolution(x, last, 3)
     x = layers.Flatten()(x)
     x = layers.Dense(embedding_dim)(x)
-    return keras.Model(images, _unit_length(x), name="compact")
+    return keras.Model(images, unit_length(x), name="compact")
+
+
+def tutorial(input_shape: tuple[int, int, int], embedding_dim: int, dropout: float) -> keras.Model:
+    """The network of the semi-hard tutorial: two small convolutions with dropout, L2-normalised embeddings.
+
+    Args:
+        input_shape: height, width, channels; at least 4 pixels a side.
+        embedding_dim: D.
+        dropout: share of the values that each of the two dropouts sets to 0 in training.
+
+    Returns:
+        A model from `[B, H, W, C]`, 0..255, to float `[B, D]` of length 1.
+    """
+    images = keras.Input(input_shape, name="images")
+    x = layers.Rescaling(1 / 255)(images)
+    for width in (64, 32):
+        x = layers.Conv2D(width, 2, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D()(x)
+        x = layers.Dropout(dropout)(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(embedding_dim)(x)
+    return keras.Model(images, unit_length(x), name="tutorial")
 
 
 def conv_blog(input_shape: tuple[int, int, int], embedding_dim: int) -> keras.Model:
@@ -63,8 +84,3 @@ def conv_blog(input_shape: tuple[int, int, int], embedding_dim: int) -> keras.Mo
 def _convolution(x: keras.KerasTensor, width: int, size: int, strides: int = 1) -> keras.KerasTensor:
     x = layers.Conv2D(width, size, strides=strides, padding="same", use_bias=False)(x)
     return layers.ReLU()(layers.BatchNormalization()(x))
-
-
-def _unit_length(x: keras.KerasTensor) -> keras.KerasTensor:
-    # float32 under every precision policy: distances between nearly equal embeddings need the digits.
-    return layers.UnitNormalization(dtype="float32", name="embeddings")(x)
