@@ -35,16 +35,31 @@ class Data(Section):
 
     name: str
     path: str
-    source: Literal["csv"]
-    shape: list[Count] | None  # [H, W] or [H, W, C]; None: square and grey, from the number of columns
-    image_size: Count | None  # side in pixels to resize to; None: as it is
+    source: Literal["csv", "folder", "idx"]
+    shape: list[Count] | None  # of CSV: [H, W] or [H, W, C]; None: square and grey, from the number of columns
+    image_size: Count | None  # side in pixels to which the square in the middle is resized; None: as it is
     holdout_classes: list[ClassName]  # names of classes that are tested and never trained on
     validation: Annotated[float, Field(gt=0, le=0.5)]  # share of the training images
+    transpose: bool | None = None  # rows for columns, as EMNIST's files need it
+    # Of source folder alone.
+    channels: Literal[1, 3] | None = None  # None: 1 if all images are grey
+    test: Annotated[float, Field(gt=0, le=0.5)] | None = None  # share of the images, where there is no folder test
+    max_pixels: Count | None = None  # an image that has more is not decoded
+    skip_unreadable: bool | None = None  # leave out files that are no whole image
 
     @model_validator(mode="after")
     def _shape_is_an_image(self) -> "Data":
         if self.shape is not None and not (len(self.shape) == 2 or (len(self.shape) == 3 and self.shape[2] in (1, 3))):
             raise ValueError("shape is [height, width] or [height, width, channels] with 1 or 3 channels")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_those_of_the_source(self) -> "Data":
+        of_source = {"csv": ["shape"], "folder": ["max_pixels", "skip_unreadable", "channels", "test"]}
+        for source, keys in of_source.items():
+            foreign = [key for key in keys if source != self.source and getattr(self, key) is not None]
+            if foreign:
+                raise ValueError(f"{foreign[0]} is a key of source {source}, and source is {self.source}")
         return self
 
 

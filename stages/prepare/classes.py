@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.errors import UserError
+from stages.prepare.images import Images
 from stages.prepare.labelled import Labelled
 
 Key = int | str
@@ -42,7 +43,7 @@ class Classes:
         return np.flatnonzero(~np.isin(self.train_labels, self.held_out))
 
 
-def index_classes(train: Labelled, test: Labelled, holdout: Sequence[str | int] = ()) -> Classes:
+def index_classes(train: Labelled[Images], test: Labelled[Images], holdout: Sequence[str | int] = ()) -> Classes:
     """Number the classes of the training images and those that are held out, which the test images alone may have.
 
     Args:
@@ -72,6 +73,19 @@ def index_classes(train: Labelled, test: Labelled, holdout: Sequence[str | int] 
     _check_training_images(indexed, train)
     _check_test_images(indexed, test, train.files[-1])
     return indexed
+
+
+def matching(names: Sequence[str], holdout: Sequence[str | int]) -> list[int]:
+    """Indices of the names that a list of held-out classes means.
+
+    >>> matching(["5", "06", "7"], [6, "7"])
+    [1, 2]
+    >>> matching(["ant", "06"], [6, "ant"])
+    [0]
+    """
+    integers = all(_INTEGER.fullmatch(name) for name in names)
+    meant = {_key(str(name).strip(), integers) for name in holdout}
+    return [index for index, name in enumerate(names) if _key(name, integers) in meant]
 
 
 def listed(names: Sequence[str]) -> str:
@@ -112,7 +126,7 @@ def _check_held_out(
         )
 
 
-def _check_training_images(classes: Classes, train: Labelled) -> None:
+def _check_training_images(classes: Classes, train: Labelled[Images]) -> None:
     counts = np.bincount(classes.train_labels[classes.seen_rows])
     single = np.flatnonzero(counts == 1)
     if len(single):
@@ -123,7 +137,7 @@ def _check_training_images(classes: Classes, train: Labelled) -> None:
         )
 
 
-def _check_test_images(classes: Classes, test: Labelled, train_file: str) -> None:
+def _check_test_images(classes: Classes, test: Labelled[Images], train_file: str) -> None:
     unknown = np.flatnonzero(classes.test_labels < 0)
     if len(unknown):
         row = int(unknown[0])

@@ -2,24 +2,41 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
+from stages.prepare.images import Chosen, Images
+
+Kind = TypeVar("Kind", bound=Images, covariant=True)
+
 
 @dataclass(frozen=True)
-class Labelled:
+class Labelled(Generic[Kind]):
     """One part (training or test) of a data set.
 
     Attributes:
-        images: uint8 `[N, H, W, C]`.
+        images: uint8 `[N, H, W, C]`, in memory or read when they are asked for.
         codes: int32 `[N]`, indices into `names`.
         names: the classes' names as they are written, in no order, none twice.
-        files: names of the files that this was read from.
-        place: where image i's label stands, for messages: a file and a row.
+        files: names of the files, or of the folder (`train/`), that this was read from.
+        place: where image i's label stands, for messages: a file and a row, or the image's file.
     """
 
-    images: np.ndarray
+    images: Kind
     codes: np.ndarray
     names: list[str]
     files: list[str]
     place: Callable[[int], str]
+
+
+def chosen(part: Labelled[Images], rows: np.ndarray) -> Labelled[Images]:
+    """Some rows of a part, with the names of the classes that are left."""
+    left, codes = np.unique(part.codes[rows], return_inverse=True)
+    return Labelled(
+        Chosen(part.images, rows),
+        codes.astype(np.int32),
+        [part.names[code] for code in left],
+        part.files,
+        lambda row: part.place(int(rows[row])),
+    )

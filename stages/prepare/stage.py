@@ -1,20 +1,22 @@
 """From files of images to arrays: training, validation and test."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stages import config, store
+from stages import config, cores, store
 from stages.errors import UserError
+from stages.prepare import blocks, sources
 from stages.prepare.classes import Classes, index_classes, listed
-from stages.prepare.readers import csv
-from stages.prepare.resizing import resize
+from stages.prepare.images import Chosen, Images
 from stages.prepare.splits import stratified
+from stages.progress import bar
 
 
-def run(data: config.Data, paths: config.Paths, seed: int) -> None:
+def run(data: config.Data, paths: config.Paths, seed: int, threads: int) -> None:
     """Read the images of `data.path`, split off validation, write the arrays into `paths.prepared`.
 
     Images of held-out classes go into the test split alone. A class has the same index in every split.
@@ -22,25 +24,31 @@ def run(data: config.Data, paths: config.Paths, seed: int) -> None:
     Raises:
         UserError: the files are missing or faulty, or the settings do not fit them; nothing has been written then.
     """
-    train, test = csv.read(data.path, data.name, data.shape)
+    train, test = sources.read(data, seed, cores.limit(threads))
     classes = index_classes(train, test, data.holdout_classes)
     rows = _split(classes, data.validation, seed)
-    images = {"train": train.images, "test": test.images}
-    if data.image_size is not None:
-        images = {part: resize(images[part], data.image_size) for part in images}
     labels = {name: classes.train_labels[chosen] for name, chosen in rows.items()} | {"test": classes.test_labels}
+    images: dict[str, Images] = {name: Chosen(train.images, chosen) for name, chosen in rows.items()}
+    images = {name: sources.as_wanted(part, data) for name, part in (images | {"test": test.images}).items()}
     prepared = Path(paths.prepared)
-    for name, chosen in rows.items():
-        store.save_array(prepared / f"{name}_images.npy", images["train"][chosen])
-    store.save_array(prepared / "test_images.npy", images["test"])
+    _save(images, prepared)
     for name in labels:
         store.save_array(prepared / f"{name}_labels.npy", labels[name])
     store.save_json(prepared / "classes.json", classes.names)
     shape = list(images["train"].shape[1:])
-    source = {"name": data.name, "files": [*train.files, *test.files], "image_shape": shape}
+    files = [*dict.fromkeys([*train.files, *test.files])]  # a folder that was divided is one
+    source = {"name": data.name, "files": files, "image_shape": shape}
     store.save_json(prepared / "summary.json", source | _counts(classes, labels))
     sizes = ", ".join(f"{len(labels[name])} {name}" for name in labels)
     print(f"{data.name}: {sizes} images of {' × '.join(map(str, shape))} in {_described(classes)} → {prepared}")
+
+
+def _save(images: Mapping[str, Images], prepared: Path) -> None:
+    """Write all arrays of images, or none: only decoding may show that a file is cut off."""
+    with ExitStack() as replacing, bar("prepare", sum(map(len, images.values())), "images") as progress:
+        for name, part in images.items():
+            file = replacing.enter_context(store.replacing(prepared / f"{name}_images.npy"))
+            blocks.save(file, part, progress)
 
 
 def _split(classes: Classes, share: float, seed: int) -> dict[str, np.ndarray]:

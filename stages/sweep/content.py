@@ -31,21 +31,25 @@ def of_job(settings: config.Config) -> str:
     return _digest([content, os.environ.get("KERAS_BACKEND")], _behind(settings))
 
 
-def _behind(settings: config.Config) -> Iterable[Path]:
-    """The files that a job depends on: data, code, that of the user's own that it names, the packages' versions."""
+def _behind(settings: config.Config) -> Iterable[tuple[Path, str]]:
+    """The files that a job depends on: data, code, that of the user's own that it names, the packages' versions.
+
+    Each with its name within its folder: data that were moved as a whole are the same, in folders of other names not.
+    """
     data = Path(settings.data.path)
-    yield from sorted(path for path in data.rglob("*") if path.is_file()) if data.is_dir() else [data]
-    yield from sorted((_ROOT / "stages").rglob("*.py"))
+    files = sorted(path for path in data.rglob("*") if path.is_file()) if data.is_dir() else [data]
+    yield from ((path, path.relative_to(data).as_posix()) for path in files)
+    code = _ROOT / "stages"
+    yield from ((path, path.relative_to(code).as_posix()) for path in sorted(code.rglob("*.py")))
     sections = (settings.network, settings.loss, settings.optimizer)
-    yield from own_code.files(sections, settings.allowed_targets)
-    yield _ROOT / "requirements.lock"
+    yield from ((path, path.name) for path in own_code.files(sections, settings.allowed_targets))
+    yield _ROOT / "requirements.lock", "requirements.lock"
 
 
-def _digest(content: Any, files: Iterable[Path]) -> str:
+def _digest(content: Any, files: Iterable[tuple[Path, str]]) -> str:
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-    for path in files:
-        # The name within its folder and no path of a machine: data that were moved are the same.
-        digest.update(path.name.encode())
+    for path, name in files:
+        digest.update(name.encode())
         if path.is_file():  # the stage that reads it says best that it is missing
             stat = path.stat()
             digest.update(_digest_of_file(path, (stat.st_size, stat.st_mtime_ns)))

@@ -58,7 +58,7 @@ def prepare(folder: Path) -> None:
     described = config.parse(config.compose(["data=mnist"]), "conf").data
     data = described.model_copy(update={"path": str(folder)})
     with tempfile.TemporaryDirectory() as out:
-        run(data, config.Paths(**{name: f"{out}/{name}" for name in config.Paths.model_fields}), seed=0)
+        run(data, config.Paths(**{name: f"{out}/{name}" for name in config.Paths.model_fields}), seed=0, threads=2)
 
 
 def seconds(work: Callable[[Path], None], folder: Path) -> float:

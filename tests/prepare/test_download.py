@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stages.errors import UserError
 from stages.prepare import download as module
@@ -91,8 +92,6 @@ def test_a_count_that_is_wrong_leaves_no_file(tmp_path: Path, tfds: Any) -> None
     ("name", "message"),
     [
         ("mnits", "mnits: no such data set, expected one of TensorFlow Datasets"),
-        ("cifar10", "cifar10: found images of shape [32, 32, 3], expected grey ones of one size"),
-        ("cats_vs_dogs", "cats_vs_dogs: found images of shape [None, None, 3], expected grey ones of one size"),
         ("iris", "iris: found no image with a label"),
     ],
 )
@@ -101,6 +100,88 @@ def test_data_sets_that_do_not_fit_are_refused(tmp_path: Path, tfds: Any, name: 
         download(name, tmp_path / "data")
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
+
+
+def read_folders(folder: Path) -> dict[str, list[tuple[str, list[Any]]]]:
+    """For each part the class and the pixels of each image, in the order of the files' names."""
+    parts: dict[str, list[tuple[str, list[Any]]]] = {}
+    for path in sorted(folder.glob("*/*/*.png"), key=lambda path: path.name):
+        with Image.open(path) as image:
+            part = parts.setdefault(path.parts[-3], [])
+            part.append((path.parent.name, np.asarray(image).tolist()))
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("name", "splits", "expected"),
+    [
+        ("cifar10", [], {"train": "train", "test": "test"}),
+        ("cats_vs_dogs", [], {"train": "train"}),  # of all sizes
+        ("cifar10", ["test", "train"], {"train": "test", "test": "train"}),
+        ("mnist", ["train"], {"train": "train"}),  # no test: CSV files would not tell how to split it off
+    ],
+)
+def test_folders_hold_what_does_not_fit_into_csv_files(
+    tmp_path: Path, tfds: Any, name: str, splits: list[str], expected: dict[str, str]
+) -> None:
+    there = ["train"] if name == "cats_vs_dogs" else ["train", "test"]
+    write_metadata(tfds, name, tmp_path / "metadata", dict.fromkeys(there, 12))
+    with tfds.testing.mock_data(num_examples=12, data_dir=str(tmp_path / "metadata")):
+        download(name, tmp_path / "data", splits)
+        builder = tfds.builder(name)
+        mocked = {part: list(tfds.as_numpy(builder.as_dataset(split=split))) for part, split in expected.items()}
+    names = builder.info.features["label"].names
+    assert read_folders(tmp_path / "data") == {
+        part: [(names[example["label"]], np.squeeze(example["image"]).tolist()) for example in examples]
+        for part, examples in mocked.items()
+    }
+    assert {path.name for path in (tmp_path / "data").iterdir()} == set(expected)
+
+
+def test_a_wrong_count_in_the_second_part_leaves_no_folder(tmp_path: Path, tfds: Any) -> None:
+    write_metadata(tfds, "cifar10", tmp_path / "metadata", {"train": 12, "test": 13})
+    with (
+        tfds.testing.mock_data(num_examples=12, data_dir=str(tmp_path / "metadata")),
+        pytest.raises(UserError, match=re.escape("cifar10: found 12 test images, expected 13; delete .tfds")),
+    ):
+        download("cifar10", tmp_path / "data")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_images_without_a_label_are_refused(tmp_path: Path, tfds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_metadata(tfds, "cifar10", tmp_path / "metadata", {"train": 3, "test": 3})
+    unlabelled = [{"image": np.zeros((2, 2, 3), np.uint8), "label": label} for label in (0, 1, -1)]
+    monkeypatch.setattr(tfds, "as_numpy", lambda _: unlabelled)
+    with (
+        tfds.testing.mock_data(num_examples=3, data_dir=str(tmp_path / "metadata")),
+        pytest.raises(UserError, match="cifar10: found train images without a label, expected one for each"),
+    ):
+        download("cifar10", tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (["train", "valid"], "mnist: found no split valid, expected some of test, train"),
+        (["train[:x%]"], "mnist: found no split train[:x%], expected some of test, train"),
+    ],
+)
+def test_splits_that_are_not_there_are_refused(tmp_path: Path, tfds: Any, splits: list[str], message: str) -> None:
+    write_metadata(tfds, "mnist", tmp_path / "metadata", {"train": 4, "test": 4})
+    with (
+        tfds.testing.mock_data(num_examples=4, data_dir=str(tmp_path / "metadata")),
+        pytest.raises(UserError, match=re.escape(message)),
+    ):
+        download("mnist", tmp_path / "data", splits)
+
+
+def test_a_set_without_a_training_split_asks_for_one(tmp_path: Path, tfds: Any) -> None:
+    write_metadata(tfds, "mnist", tmp_path / "metadata", {"test": 4})
+    with (
+        tfds.testing.mock_data(num_examples=4, data_dir=str(tmp_path / "metadata")),
+        pytest.raises(UserError, match="mnist: found splits test, expected train; choose by --split"),
+    ):
+        download("mnist", tmp_path / "data")
 
 
 @pytest.fixture
@@ -123,8 +204,21 @@ def server(tmp_path: Path) -> Iterator[str]:
         running.shutdown()
 
 
+@pytest.mark.parametrize(
+    ("splits", "expected"),
+    [
+        ([], {"train": range(20), "test": range(10)}),
+        (["train[:75%]", "train[75%:]"], {"train": range(15), "test": range(15, 20)}),
+    ],
+)
 def test_a_real_download_from_a_local_server(
-    tmp_path: Path, tfds: Any, server: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    tfds: Any,
+    server: str,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    splits: list[str],
+    expected: dict[str, range],
 ) -> None:
     from tensorflow_datasets.image_classification import mnist
 
@@ -133,10 +227,15 @@ def test_a_real_download_from_a_local_server(
     monkeypatch.setattr(mnist.MNIST, "url_infos", {server: None})
     monkeypatch.setattr(mnist, "_TRAIN_EXAMPLES", 20)
     monkeypatch.setattr(mnist, "_TEST_EXAMPLES", 10)
-    download("mnist", tmp_path / "data")
-    for part, count in (("train", 20), ("test", 10)):
-        images, labels = read_back(tmp_path / "data")[part]
-        assert sorted(images[:, 3, 4, 0].tolist()) == list(range(count))
+    download("mnist", tmp_path / "data", splits)
+    read = read_back(tmp_path / "data")
+    assert {part: len(images) for part, (images, _) in read.items()} == {part: len(expected[part]) for part in read}
+    values = {part: sorted(images[:, 3, 4, 0].tolist()) for part, (images, _) in read.items()}
+    if splits:  # TFDS shuffles when it prepares: the slices share no image
+        values = {"train": sorted(values["train"] + values["test"])}
+        expected = {"train": range(20)}
+    assert values == {part: list(rows) for part, rows in expected.items()}
+    for images, labels in read.values():
         assert labels == [str(index % 10) for index in images[:, 0, 0, 0]]
     assert (cache / "mnist").is_dir()
 
@@ -146,6 +245,13 @@ def test_files_that_are_there_are_kept(tmp_path: Path, capsys: pytest.CaptureFix
     download("mnist", tmp_path)
     assert [path.name for path in tmp_path.glob("*.csv*")] == ["mnist_train.csv"]
     assert "found mnist_train.csv; nothing downloaded" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_class_folders_that_are_there_are_kept(tmp_path: Path, part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / part / "ant").mkdir(parents=True)
+    download("cifar10", tmp_path)
+    assert capsys.readouterr().out.startswith(f"{tmp_path}: found {part}; nothing downloaded\n")
 
 
 def test_refused_connection_ends_in_one_line(tmp_path: Path) -> None:
@@ -177,7 +283,8 @@ def test_the_files_are_added_to_dvc_though_git_ignores_them(tmp_path: Path) -> N
     folder.mkdir(parents=True)
     (repository / ".gitignore").write_text("/data/mnist/*.csv\n")
     (folder / "README.md").write_text("kept by git")
-    for name in ("mnist_train.csv", "mnist_test.csv"):
+    for name in ("mnist_train.csv", "mnist_test.csv", "train/ant/0.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("0,1\n")
     for command in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
         subprocess.run(command, cwd=repository, check=True, capture_output=True)
@@ -186,7 +293,8 @@ def test_the_files_are_added_to_dvc_though_git_ignores_them(tmp_path: Path) -> N
         subprocess.run(["git", "add", "--all"], cwd=repository, check=True)
         listed = subprocess.run(["git", "ls-files", "data"], cwd=repository, check=True, capture_output=True, text=True)
         assert listed.stdout.split() == [
-            f"data/mnist/{name}" for name in ("README.md", "mnist_test.csv.dvc", "mnist_train.csv.dvc")
+            f"data/mnist/{name}"
+            for name in (".gitignore", "README.md", "mnist_test.csv.dvc", "mnist_train.csv.dvc", "train.dvc")
         ]
 
 

@@ -147,7 +147,7 @@ def test_each_image_keeps_its_class_and_is_held_out_with_it(data: st.DataObject)
 
 def prepare(folder: Path, out: Path, **changes: object) -> Path:
     paths = small.paths(out)
-    run(small.data(folder, **changes), paths, seed=0)
+    run(small.data(folder, **changes), paths, seed=0, threads=2)
     return Path(paths.prepared)
 
 

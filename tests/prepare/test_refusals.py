@@ -269,14 +269,14 @@ def test_refused_in_one_line_with_nothing_left_behind(
     small.write_four(folder)
     change(folder)
     with pytest.raises(UserError) as refused:
-        run(small.data(folder), small.paths(out), seed=0)
+        run(small.data(folder), small.paths(out), seed=0, threads=2)
     assert str(refused.value) == message.format(folder)
     assert not out.exists()
 
 
 def test_the_table_above_would_pass_unspoiled(tmp_path: Path) -> None:
     small.write_four(tmp_path / "in")
-    run(small.data(tmp_path / "in"), small.paths(tmp_path / "out"), seed=0)
+    run(small.data(tmp_path / "in"), small.paths(tmp_path / "out"), seed=0, threads=2)
     assert (tmp_path / "out" / "prepared" / "summary.json").is_file()
 
 
@@ -286,7 +286,7 @@ def test_missing_mnist_names_the_folder_the_files_and_the_command(tmp_path: Path
     if exists:
         folder.mkdir()
     with pytest.raises(UserError) as refused:
-        run(small.data(folder, name="mnist"), small.paths(tmp_path / "out"), seed=0)
+        run(small.data(folder, name="mnist"), small.paths(tmp_path / "out"), seed=0, threads=2)
     message = str(refused.value)
     assert message.startswith(f"{folder}: found no *train*.csv or *train*.csv.gz; expected train_images*.csv[.gz]")
     assert message.endswith("`make mnist` or `python -m stages.prepare.download mnist` fetches them")
@@ -310,6 +310,6 @@ def test_missing_mnist_names_the_folder_the_files_and_the_command(tmp_path: Path
 def test_settings_that_do_not_fit_the_files(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     small.write_four(tmp_path / "in")
     with pytest.raises(UserError) as refused:
-        run(small.data(tmp_path / "in", **changes), small.paths(tmp_path / "out"), seed=1)
+        run(small.data(tmp_path / "in", **changes), small.paths(tmp_path / "out"), seed=1, threads=2)
     assert str(refused.value) == message.format(tmp_path / "in")
     assert not (tmp_path / "out").exists()

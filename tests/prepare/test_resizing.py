@@ -19,9 +19,20 @@ def test_fine_checks_shrink_to_grey_not_to_noise(channels: int) -> None:
 
 
 def test_images_stay_apart_and_upright() -> None:
-    images = np.zeros((2, 8, 4, 1), np.uint8)
+    images = np.zeros((2, 8, 8, 1), np.uint8)
     images[1, :4] = 200
     resized = resize(images, 16)
     assert resized[0].max() == 0
     assert resized[1, 3, 8] == 200
     assert resized[1, 12, 8] == 0
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_the_square_in_the_middle_is_kept_in_its_proportions(upright: bool) -> None:
+    image = np.zeros((40, 20, 1), np.uint8)
+    image[10:30] = 100
+    image[15:25, 5:15] = 200  # a square within the square
+    expected = np.full((20, 20), 100)
+    expected[5:15, 5:15] = 200
+    images = image[None] if upright else image[None].swapaxes(1, 2)
+    np.testing.assert_array_equal(resize(images, 20)[0, :, :, 0], expected)

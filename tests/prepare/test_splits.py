@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.prepare.splits import stratified
+from stages.prepare.splits import TEST, VALIDATION, stratified
 
 counts_of_classes = st.lists(st.integers(2, 40), min_size=1, max_size=30)
 patient = settings(deadline=None)  # the machine may be busy
@@ -53,6 +53,12 @@ def test_every_row_is_taken_about_as_often(counts: list[int]) -> None:
     # 200 expected, standard deviation 13.4; five of them.
     assert taken.min() > 133
     assert taken.max() < 267
+
+
+def test_the_draws_of_a_seed_differ() -> None:
+    labels = labels_of([40, 40])
+    validation, test = (stratified(labels, 0.2, 0, draw)[1] for draw in (VALIDATION, TEST))
+    assert len(np.intersect1d(validation, test)) < len(validation)
 
 
 def test_more_classes_than_validation_rows() -> None:

@@ -14,7 +14,7 @@ DIGITS = Path(__file__).parents[2] / "data" / "digits"
 
 def prepare(folder: Path, out: Path, seed: int = 0, **changes: object) -> Path:
     paths = small.paths(out)
-    run(small.data(folder, **changes), paths, seed)
+    run(small.data(folder, **changes), paths, seed, threads=2)
     return Path(paths.prepared)
 
 

@@ -41,6 +41,12 @@ def test_another_image_makes_another_job_and_another_place_does_not(tmp_path):
     shutil.copytree("data/digits", folder)
     assert content.of_job(settings(f"data.path={folder}")) == content.of_job(settings())
     file = next(folder.glob("*labels*"))
+    (folder / "cat").mkdir()
+    shutil.copy(file, folder / "cat")
+    cat = content.of_job(settings(f"data.path={folder}"))
+    (folder / "cat").rename(folder / "dog")
+    assert content.of_job(settings(f"data.path={folder}")) != cat
+    shutil.rmtree(folder / "dog")
     file.write_bytes(file.read_bytes() + b"\n")
     assert content.of_job(settings(f"data.path={folder}")) != content.of_job(settings())
 

@@ -10,12 +10,15 @@ from stages.errors import UserError
 from stages.prepare.labelled import Labelled
 from stages.prepare.readers import csv_table
 from stages.prepare.readers.csv_rows import line_of
+from stages.prepare.readers.kinds import advice
 
 FOUR = ("train_images", "train_labels", "test_images", "test_labels")
 _ENDINGS = (".csv", ".csv.gz")
 
 
-def read(folder: str | Path, name: str, shape: Sequence[int] | None = None) -> tuple[Labelled, Labelled]:
+def read(
+    folder: str | Path, name: str, shape: Sequence[int] | None = None
+) -> tuple[Labelled[np.ndarray], Labelled[np.ndarray]]:
     """Read the training and the test images of a folder.
 
     The four-file layout is `train_images*.csv[.gz]`, `train_labels*…`, `test_images*…`, `test_labels*…`; the two-file
@@ -57,18 +60,18 @@ def _only(folder: Path, pattern: str, name: str) -> Path:
         names = " and ".join(path.name for path in found)
         raise UserError(f"{folder}: found {names}, expected one file called {pattern}.csv or {pattern}.csv.gz")
     four = ", ".join(f"{part}*.csv[.gz]" for part in FOUR)
-    advice = (
-        "`make mnist` or `python -m stages.prepare.download mnist` fetches them"
+    hint = advice(folder, "csv") or (
+        "; `make mnist` or `python -m stages.prepare.download mnist` fetches them"
         if name == "mnist"
-        else "put them there, or set data.path to the folder where they are"
+        else "; put them there, or set data.path to the folder where they are"
     )
     raise UserError(
         f"{folder}: found no {pattern}.csv or {pattern}.csv.gz; expected {four}, "
-        f"or *train*.csv[.gz] and *test*.csv[.gz] with labels and pixels; {advice}"
+        f"or *train*.csv[.gz] and *test*.csv[.gz] with labels and pixels{hint}"
     )
 
 
-def _read_pair(images: Path, labels: Path, shape: Sequence[int] | None) -> Labelled:
+def _read_pair(images: Path, labels: Path, shape: Sequence[int] | None) -> Labelled[np.ndarray]:
     pixels, written = csv_table.read(images, "images"), csv_table.read(labels, "labels")
     if len(pixels.pixels) != len(written.codes):
         raise UserError(
@@ -78,7 +81,7 @@ def _read_pair(images: Path, labels: Path, shape: Sequence[int] | None) -> Label
     return _labelled(_as_images(pixels, shape), written, [images.name, labels.name])
 
 
-def _read_both(path: Path, shape: Sequence[int] | None) -> Labelled:
+def _read_both(path: Path, shape: Sequence[int] | None) -> Labelled[np.ndarray]:
     table = csv_table.read(path, "both")
     return _labelled(_as_images(table, shape), table, [path.name])
 
@@ -102,7 +105,7 @@ def _as_images(table: csv_table.Table, shape: Sequence[int] | None) -> np.ndarra
     return table.pixels.reshape(rows, height, width, channels)
 
 
-def _labelled(images: np.ndarray, labels: csv_table.Table, files: list[str]) -> Labelled:
+def _labelled(images: np.ndarray, labels: csv_table.Table, files: list[str]) -> Labelled[np.ndarray]:
     def place(index: int) -> str:
         return f"{labels.layout.path}: row {line_of(labels.layout, index)}"
 

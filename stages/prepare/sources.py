@@ -1,0 +1,52 @@
+"""Which reader reads a source, and what all images go through then."""
+
+import numpy as np
+
+from stages import config
+from stages.errors import UserError
+from stages.prepare.dividing import divide
+from stages.prepare.images import Changed, Images
+from stages.prepare.labelled import Labelled
+from stages.prepare.readers import csv, folder, idx
+from stages.prepare.readers.folder_images import Reading
+from stages.prepare.resizing import resize
+
+
+def read(data: config.Data, seed: int, workers: int) -> tuple[Labelled[Images], Labelled[Images]]:
+    """Training and test images of `data.path`.
+
+    Args:
+        data: where they are and how they are read.
+        seed: of the draw of test images, where the files have none.
+        workers: threads that decode PNG and JPEG files.
+
+    Raises:
+        UserError: the files are missing or faulty, or the settings do not fit them.
+    """
+    if data.source == "csv":
+        return csv.read(data.path, data.name, data.shape)
+    if data.source == "idx":
+        return idx.read(data.path)
+    if data.max_pixels is None or data.skip_unreadable is None:
+        raise UserError(
+            "data: found source folder and no max_pixels or no skip_unreadable, expected both as in "
+            "conf/data/folder.yaml"
+        )
+    reading = Reading(data.image_size, data.channels, data.max_pixels, data.skip_unreadable, workers)
+    train, test = folder.read(data.path, reading)
+    return (train, test) if test else divide(train, data.test, data.holdout_classes, seed)
+
+
+def as_wanted(images: Images, data: config.Data) -> Images:
+    """Images turned upright and resized as the settings say, when they are read."""
+    if data.transpose:
+        _, height, width, channels = images.shape
+        images = Changed(images, (width, height, channels), _transpose)
+    side = data.image_size
+    if side is not None and images.shape[1:3] != (side, side):
+        images = Changed(images, (side, side, images.shape[3]), lambda block: resize(block, side))
+    return images
+
+
+def _transpose(images: np.ndarray) -> np.ndarray:
+    return np.swapaxes(images, 1, 2)
