@@ -292,6 +292,11 @@ def validate(content: Mapping[str, Any], source: str) -> Config:
         raise UserError(f"{source}: {_describe(error)}") from None
 
 
+def as_yaml(settings: Config) -> str:
+    """The text of a configuration, without the keys that it leaves to their defaults."""
+    return yaml.safe_dump(settings.model_dump(exclude_unset=True), sort_keys=False, allow_unicode=True)
+
+
 def flatten(content: Mapping[str, Any], prefix: str = "", separator: str = ".") -> Iterator[tuple[str, Any]]:
     """The leaves of nested mappings under the names on the way to them, joined by dots or another separator.
 

@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 
 from stages import config
-from tests.repository import ROOT, TINY, copy_of_repository, run
+from tests.repository import ROOT, TINY, copy_of_repository, environment, run
 
 STAGES = ("prepare", "batches", "train", "embed", "evaluate", "render")
 
@@ -137,9 +137,8 @@ def test_the_model_is_served(first):
         port = probe.getsockname()[1]
     request = json.loads(run(first, "python", "-m", "stages.tracking", "example").stdout)
     with (first / "served.log").open("w") as log:
-        environment = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
         command = [sys.executable, "-m", "stages.tracking", "serve", "--port", str(port)]
-        server = subprocess.Popen(command, cwd=first, env=environment, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(command, cwd=first, env=environment(), stdout=log, stderr=log, start_new_session=True)
         try:
             answer = ask(f"http://127.0.0.1:{port}/invocations", request, server)
         finally:

@@ -66,7 +66,7 @@ def _settled(
     if existing and existing.finished and existing.key != key:
         print(f"job {number}: settings, data or code are not those of before: computed again", flush=True)
     (folder / records.FILE).unlink(missing_ok=True)
-    store.save_text(folder / "params.yaml", yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True))
+    store.save_text(folder / "params.yaml", config.as_yaml(settings))
     if force:
         (folder / PROGRESS).unlink(missing_ok=True)
     earlier = None if force else _earlier(key, folder, sweep)
