@@ -67,8 +67,10 @@ def _settled(
         print(f"job {number}: settings, data or code are not those of before: computed again", flush=True)
     (folder / records.FILE).unlink(missing_ok=True)
     store.save_text(folder / "params.yaml", config.as_yaml(settings))
-    if force:
-        (folder / PROGRESS).unlink(missing_ok=True)
+    if force or (existing and existing.key != key):
+        # Its MLflow run has ended, and is not to be taken for that of the new attempt.
+        for file in (folder / PROGRESS, Path(settings.paths.model) / "run.json"):
+            file.unlink(missing_ok=True)
     earlier = None if force else _earlier(key, folder, sweep)
     tags = _tags(overrides, number, sweep)
     error = _run(folder, ["--key", key, *(["--reuse", str(earlier)] if earlier else [])], _environment(tags, settings))

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from stages import store
 from stages.errors import UserError
 from stages.sweep import cell, launchers, preset, records, state
 from stages.sweep.__main__ import run
+from stages.tracking import sweeps
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
 
@@ -139,3 +141,18 @@ def test_jobs_of_other_settings_or_code_are_computed_again(tmp_path, monkeypatch
     resume(folder)
     assert capsys.readouterr().out.count("computed again") == 4
     assert (folder / "0/log.txt").read_text().count("computed") == 2
+
+
+def test_a_new_attempt_that_fails_leaves_the_run_of_the_one_before_alone(tmp_path, monkeypatch):
+    folder = tmp_path / "worse"
+    sweep(folder, *GRID)
+    first = sweeps.open_parent({"mlflow.runName": "as the job's"})
+    sweeps.close_parent(first, "FINISHED")
+    store.save_json(folder / "0/artifacts/model/run.json", {"run_id": first})
+    monkeypatch.setattr(cell, "JOB", (sys.executable, "-c", "raise SystemExit('broken')"))
+    resume(folder, force=True)
+    failed = records.load(folder / "0")
+    assert failed is not None
+    assert failed.run_id != first
+    assert client().get_run(failed.run_id).info.status == "FAILED"
+    assert client().get_run(first).info.status == "FINISHED"
