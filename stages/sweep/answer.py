@@ -34,9 +34,14 @@ class Answer:
     command: str | None
 
     @property
+    def finished(self) -> int:
+        """How many jobs have figures."""
+        return sum(job.finished for job in self.jobs)
+
+    @property
     def failed(self) -> int:
-        """How many jobs failed."""
-        return sum(not job.finished for job in self.jobs)
+        """How many jobs have none."""
+        return len(self.jobs) - self.finished
 
 
 def find(folder: Path, measure: Measure) -> Answer:
@@ -65,7 +70,7 @@ def find(folder: Path, measure: Measure) -> Answer:
 
 def log(answer: Answer, measure: Measure, run_id: str) -> None:
     """Log the answer into the sweep's own MLflow run."""
-    figures: dict[str, float | None] = {"jobs/finished": len(answer.jobs) - answer.failed, "jobs/failed": answer.failed}
+    figures: dict[str, float | None] = {"jobs/finished": answer.finished, "jobs/failed": answer.failed}
     with sweeps.parent(run_id) as run:
         if answer.command:
             best = answer.groups[0]
@@ -81,8 +86,7 @@ def log(answer: Answer, measure: Measure, run_id: str) -> None:
 
 def in_words(answer: Answer) -> str:
     """How many jobs there are, in words."""
-    finished = len(answer.jobs) - answer.failed
-    return f"{finished} finished" + (f", {answer.failed} failed" if answer.failed else "")
+    return f"{answer.finished} finished" + (f", {answer.failed} failed" if answer.failed else "")
 
 
 def _without_averaged_seed(best: Group, jobs: Sequence[Record]) -> list[str]:

@@ -162,7 +162,8 @@ def _run_id(settings: config.Config) -> str | None:
 
 def _found(settings: config.Config) -> dict[str, Any]:
     """What a job left that finished: figures, facts of the training, the MLflow run."""
-    embeddings = np.load(Path(settings.paths.embeddings) / "test_embeddings.npy", mmap_mode="r", allow_pickle=False)
+    file = Path(settings.paths.embeddings) / "test_embeddings.npy"
+    embeddings = store.load_array(file, np.float32, 2, memory_map=True)
     return {
         "run_id": _run_id(settings),
         "embedding_dim": embeddings.shape[1],

@@ -75,8 +75,7 @@ def plan(overrides: Sequence[str]) -> Plan:
         if intervals:
             raise UserError(f"{intervals[0]}: found an interval, expected values of a grid, or sweep=optuna beside it")
         jobs = math.prod(map(len, axes.values()))
-    _check_each_value(axes)
-    settings_of_first = config.parse(config.compose([values[0] for values in axes.values()]), "conf")
+    settings_of_first = _check_each_value(axes)
     if not any(key.startswith("evaluate") for key in varied):
         _check_measured(measure, settings_of_first)
     _check_places(settings_of_first)
@@ -107,13 +106,17 @@ def _values(override: Any) -> list[str]:
     return [f"{override.get_key_element()}={value}" for value in values]
 
 
-def _check_each_value(axes: dict[str, list[str]]) -> None:
-    """Compose with each value once, the other axes at their first: any product of them would hold that job too."""
+def _check_each_value(axes: dict[str, list[str]]) -> config.Config:
+    """Compose with each value once, the other axes at their first: any product of them would hold that job too.
+
+    Returns the settings of the job that has the first value of each axis.
+    """
     first = {key: values[0] for key, values in axes.items()}
-    config.compose(list(first.values()))
+    composed = config.compose(list(first.values()))
     for key, values in axes.items():
         for value in values[1:]:
             config.compose(list((first | {key: value}).values()))
+    return config.parse(composed, "conf")
 
 
 def _check_measured(measure: Measure, settings: config.Config) -> None:
