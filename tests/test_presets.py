@@ -78,9 +78,10 @@ def test_presets_of_another_loss_differ_from_mnist_in_loss_and_batches_alone(nam
     assert changed
 
 
-def test_both_resnets_are_one_backbone_and_make_as_many_steps():
+def test_both_resnets_are_one_backbone_and_make_as_many_steps_of_as_many_images():
     siamese, triplet = map(preset, RESNETS)
     assert siamese.train == triplet.train
+    assert siamese.batches.size == triplet.batches.size
     assert siamese.network | {"embedding_dim": 128} == triplet.network
 
 

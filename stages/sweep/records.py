@@ -24,6 +24,7 @@ class Record:
         error: why it failed, in one line.
         reused: the folder of the earlier job that had the same key, if this one was not computed.
         train_seconds: how long the training took; None where it failed or is not known.
+        step_ms: milliseconds a step of it; None as above.
         parameters: weights of the encoder; None where it failed.
         embedding_dim: numbers in an embedding; None where it failed.
         run_id: the MLflow run; None where it failed before one was opened.
@@ -37,6 +38,7 @@ class Record:
     error: str | None = None
     reused: str | None = None
     train_seconds: float | None = None
+    step_ms: float | None = None
     parameters: int | None = None
     embedding_dim: int | None = None
     run_id: str | None = None

@@ -23,7 +23,7 @@ def csv_text(records: Sequence[Record], groups: Sequence[Group], measure: Measur
 
     Columns: rank, job, status, the axes by their full names, seed if it is varied, the measure that ranks (with `.mean`
     and `.sd` over the seeds), the other headline figures of validation and test, embedding_dim, parameters,
-    train_seconds, reused, run_id, error. Empty where there is nothing to say.
+    train_seconds, step_ms, reused, run_id, error. Empty where there is nothing to say.
     """
     names = [axis.name for axis in axes.find(records)]
     seeds = len({axes.value_of(record, SEED) for record in records}) > 1
@@ -47,7 +47,7 @@ def csv_text(records: Sequence[Record], groups: Sequence[Group], measure: Measur
     return text.getvalue()
 
 
-_OF_JOB = ("embedding_dim", "parameters", "train_seconds", "reused", "run_id", "error")
+_OF_JOB = ("embedding_dim", "parameters", "train_seconds", "step_ms", "reused", "run_id", "error")
 
 
 def table(groups: Sequence[Group], measure: Measure, limit: int = 20) -> str:

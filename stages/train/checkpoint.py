@@ -27,6 +27,7 @@ class Progress:
         best: the validation measures by which the kept weights were chosen, most important first.
         best_epoch: the epoch, counted from 1, that had them.
         seconds: that the finished epochs took, with their validation.
+        step_ms: milliseconds from one step's end to the next one's, median of the latest epoch; 0 before there are two.
     """
 
     epoch: int = 0
@@ -34,6 +35,7 @@ class Progress:
     best: list[float] = field(default_factory=list)
     best_epoch: int = 0
     seconds: float = field(default=0.0, compare=False)
+    step_ms: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)

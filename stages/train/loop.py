@@ -171,12 +171,21 @@ class _Keep(keras.callbacks.Callback):
         super().__init__()
         self.checkpoint, self.progress, self.selection = checkpoint, progress, selection
         self.since = time.perf_counter()
+        self.steps_ended: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any]) -> None:
+        self.steps_ended = []
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
+        self.steps_ended.append(time.perf_counter())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         self.progress.epoch = epoch + 1
         now = time.perf_counter()
         self.progress.seconds += now - self.since
         self.since = now
+        if len(self.steps_ended) > 1:
+            self.progress.step_ms = 1000 * float(np.median(np.diff(self.steps_ended)))
         self.checkpoint.save(self.model, self.selection.best_weights, self.progress)
 
 

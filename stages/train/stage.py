@@ -97,7 +97,11 @@ def run(
         curves.write(progress.history, folder / "history.csv", figure)
         recall, map_at_r = progress.best
         best = {"best_epoch": progress.best_epoch, "best_val_recall_at_1": recall, "best_val_map_at_r": map_at_r}
-        facts = {"train_seconds": round(progress.seconds, 1), "parameters": encoder.count_params()}
+        facts = {
+            "train_seconds": round(progress.seconds, 1),
+            "step_ms": round(progress.step_ms, 2),
+            "parameters": encoder.count_params(),
+        }
         store.save_json(folder / "training.json", facts)
         run.metrics(best | facts, train.steps)
         run.artifact(figure, "plots")

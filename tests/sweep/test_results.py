@@ -53,7 +53,7 @@ def test_csv_has_a_row_a_job_the_best_first():
         *("rank", "job", "status", "loss.margin", "network.embedding_dim", "validation.map_at_r"),
         *("validation.recall_at_1", "validation.verification_accuracy", "validation.eer"),
         *("test.map_at_r", "test.recall_at_1", "test.verification_accuracy", "test.eer"),
-        *("embedding_dim", "parameters", "train_seconds", "reused", "run_id", "error"),
+        *("embedding_dim", "parameters", "train_seconds", "step_ms", "reused", "run_id", "error"),
     ]
     best, failed = rows[0], rows[-1]
     assert (best["loss.margin"], best["network.embedding_dim"], best["embedding_dim"]) == ("0.5", "16", "16")
