@@ -1,16 +1,24 @@
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from stages import store, tracking
+from stages.errors import UserError
 from stages.tracking import sweeps
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
+
+
+class Signalled(KeyboardInterrupt):
+    """As what SIGTERM raises."""
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +78,41 @@ def test_a_run_that_the_store_does_not_know_is_followed_by_one_that_names_it(cli
         assert again.run_id == run.run_id
 
 
-def test_an_error_marks_the_run_failed(client, tmp_path):
-    with pytest.raises(RuntimeError), tracking.started(tmp_path / "run.json", "x", {}):
-        raise RuntimeError
-    assert client.get_run(store.load_json(tmp_path / "run.json")["run_id"]).info.status == "FAILED"
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(RuntimeError(), "FAILED"), (SystemExit(1), "FAILED"), (KeyboardInterrupt(), "KILLED"), (Signalled(), "KILLED")],
+)
+def test_a_run_tells_whether_it_failed_or_was_interrupted(error, status, client, tmp_path):
+    with pytest.raises(type(error)), tracking.started(tmp_path / "run.json", "x", {}):
+        raise error
+    assert client.get_run(store.load_json(tmp_path / "run.json")["run_id"]).info.status == status
+
+
+def test_a_run_whose_work_is_unfinished_goes_on_however_it_ended(client, tmp_path):
+    unfinished = tmp_path / "unfinished.json"
+    for end in (RuntimeError, None, KeyboardInterrupt, None):
+        opened = tracking.started(tmp_path / "run.json", "x", {}, unfinished)
+        with contextlib.suppress(RuntimeError, KeyboardInterrupt), opened as run:
+            step = run.last_step("epoch/loss") + 1
+            run.metrics({"epoch/loss": 1 / step}, step)
+            if end:
+                raise end
+    assert client.get_run(run.run_id).info.status == "FINISHED"
+    assert [point.step for point in client.get_metric_history(run.run_id, "epoch/loss")] == [1, 2, 3, 4]
+
+
+def test_a_store_that_refuses_is_named_in_a_line_and_does_not_hide_the_error_before_it(client, tmp_path, monkeypatch):
+    with tracking.started(tmp_path / "run.json", "x", {}) as run:
+        run.params({"seed": 0})
+        with pytest.raises(UserError, match=r"^sqlite:.*mlflow\.db: Changing param values is not allowed[^\n]*$"):
+            run.params({"seed": 1})
+
+    def full(*_, **__):
+        raise MlflowException("database or disk is full") from sqlite3.OperationalError("database or disk is full")
+
+    with pytest.raises(RuntimeError, match="of training"), tracking.started(tmp_path / "run.json", "x", {}):
+        monkeypatch.setattr(MlflowClient, "set_terminated", full)
+        raise RuntimeError("of training")
 
 
 def test_whoever_starts_the_stages_tags_and_names_their_run(client, tmp_path, monkeypatch):
@@ -147,18 +186,19 @@ WRITER = """
 import sys
 from stages import tracking
 with tracking.started(sys.argv[1] + "/run.json", "writer", {"writer": sys.argv[1]}) as run:
-    run.points([tracking.Point({"step/loss": float(step)}, step) for step in range(200)])
+    for begin in range(0, 200, 10):
+        run.points([tracking.Point({"step/loss": float(step)}, step) for step in range(begin, begin + 10)])
 """
 
 
-def test_four_processes_create_one_database_and_none_loses_a_number(tmp_path):
+def test_eight_processes_create_one_database_and_none_loses_a_number(tmp_path):
     environment = {**os.environ, "DVC_ROOT": str(tmp_path)}
     environment.pop("MLFLOW_TRACKING_URI", None)
     command = [sys.executable, "-W", "ignore", "-c", WRITER]
-    writers = [subprocess.Popen([*command, str(tmp_path / str(number))], env=environment) for number in range(4)]
-    assert [writer.wait(120) for writer in writers] == [0] * 4
+    writers = [subprocess.Popen([*command, str(tmp_path / str(number))], env=environment) for number in range(8)]
+    assert [writer.wait(300) for writer in writers] == [0] * 8
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    for number in range(4):
+    for number in range(8):
         run_id = store.load_json(tmp_path / str(number) / "run.json")["run_id"]
         assert [point.value for point in client.get_metric_history(run_id, "step/loss")] == list(range(200))
 

@@ -1,4 +1,4 @@
-"""See and use recorded runs: `python -m stages.tracking ui|serve|example`."""
+"""See and use recorded runs, send those that are unsent: `python -m stages.tracking ui|serve|example|push`."""
 
 import argparse
 import json
@@ -9,14 +9,25 @@ from pathlib import Path
 from stages import config, store
 from stages.command import call_or_exit
 from stages.errors import UserError
-from stages.tracking.connection import EXPERIMENT, connected, set_defaults, tracking_uri
-from stages.tracking.runs import is_known, run_id_in
+from stages.tracking.connection import (
+    EXPERIMENT,
+    connected,
+    is_server,
+    patiently,
+    set_defaults,
+    shown_uri,
+    tracking_uri,
+)
+from stages.tracking.known import find
+from stages.tracking.push import push
+from stages.tracking.records import MODEL
+from stages.tracking.runs import run_id_in
 
 
 def ui(port: int) -> None:
     """Replace this process by MLflow's page of runs, on this machine only."""
-    if tracking_uri().startswith("http"):
-        print(f"the runs are on the server of MLFLOW_TRACKING_URI: {tracking_uri()}")
+    if is_server(tracking_uri()):
+        print(f"the runs are on the server of MLFLOW_TRACKING_URI: {shown_uri()}")
         return
     with connected() as mlflow:
         experiment = mlflow.get_experiment_by_name(EXPERIMENT).experiment_id
@@ -30,19 +41,18 @@ def serve(port: int, run_file: str | Path) -> None:
     """Replace this process by a server of the latest model, on this machine only."""
     run_id = run_id_in(run_file)
     with connected() as mlflow:
-        if not is_known(mlflow, run_id):
-            raise UserError(
-                f"{run_file}: found run {run_id}, which {tracking_uri()} does not hold; expected a run of it"
-            )
+        known = patiently(lambda: find(mlflow.MlflowClient(), run_id))
+    if known is None:
+        raise UserError(f"{run_file}: found run {run_id}, which {shown_uri()} does not hold; expected a run of it")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     print(
-        f"serving the model of run {run_id}; once it listens, try in another terminal:\n"
+        f"serving the model of run {known}; once it listens, try in another terminal:\n"
         f"{Path(sys.executable).parent / 'python'} -m stages.tracking example | "
         f"curl -H 'Content-Type: application/json' -d @- http://127.0.0.1:{port}/invocations",
         flush=True,
     )
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
-    model = f"runs:/{run_id}/embedder"
+    model = f"runs:/{known}/{MODEL}"
     _become("mlflow", "models", "serve", "-m", model, "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port))
 
 
@@ -63,16 +73,20 @@ def _become(command: str, *arguments: str) -> None:
 
 
 def _main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m stages.tracking", description="See and use recorded runs.")
-    parser.add_argument("action", choices=["ui", "serve", "example"])
+    parser = argparse.ArgumentParser(prog="python -m stages.tracking", description=__doc__)
+    parser.add_argument("action", choices=["ui", "serve", "example", "push"])
     parser.add_argument("--port", type=int, help="where ui and serve listen, on this machine only")
     options = parser.parse_args()
-    if options.action != "example" and options.port is None:
+    if options.action in ("ui", "serve") and options.port is None:
         parser.error(f"{options.action} needs --port")
 
     def act() -> None:
         if options.action == "ui":
             ui(options.port)
+            return
+        if options.action == "push":
+            for line in push():
+                print(line, flush=True)
             return
         paths = config.load().paths
         if options.action == "serve":

@@ -4,20 +4,24 @@ import contextlib
 import io
 import json
 import os
-import re
-import subprocess
-import sys
-import time
+import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stages import store
 from stages.config import flatten
 from stages.errors import UserError
 from stages.quiet import hidden_stderr
-from stages.tracking.connection import connected
+from stages.tracking import machine
+from stages.tracking.connection import connected, imported, is_server, tracking_uri
+from stages.tracking.direct import Direct
+from stages.tracking.known import Heading
+from stages.tracking.provenance import provenance
+from stages.tracking.records import METRICS_AT_ONCE, Record, now
+from stages.tracking.sender import Sender
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +32,6 @@ another name. By it whoever starts the stages says what they are part of."""
 
 _LOCK = Path("dvc.lock")  # what DVC ran so far, by hash
 _LONGEST_TAG = 5000
-_METRICS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -37,61 +40,82 @@ class Point:
 
     metrics: Mapping[str, float | None]
     step: int
-    time: int = field(default_factory=lambda: int(time.time() * 1000))
+    time: int = field(default_factory=now)
+
+
+class Sink(Protocol):
+    """Where the records of a run go."""
+
+    run_id: str
+
+    def write(self, record: Record) -> None:
+        """Log a record."""
+
+    def keep(self, path: Path) -> str:
+        """What names a file or folder in a record."""
+
+    def flush(self) -> None:
+        """Return when all records would outlive this process."""
+
+    def last_step(self, metric: str) -> int:
+        """The latest step of a metric; 0 if there is none."""
+
+    def close(self) -> None:
+        """No more records will come."""
 
 
 class Run:
     """An open MLflow run."""
 
-    def __init__(self, client: Any, run_id: str) -> None:
-        self._client = client
-        self.run_id = run_id
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.run_id = sink.run_id
 
     def params(self, settings: Mapping[str, Any]) -> None:
         """Log settings, nested or not, under their dotted names."""
-        from mlflow.entities import Param
-
-        params = [Param(name, str(value)) for name, value in flatten(settings)]
-        self._client.log_batch(self.run_id, params=params)
+        self._sink.write({"log": "params", "values": {name: str(value) for name, value in flatten(settings)}})
 
     def tags(self, tags: Mapping[str, Any]) -> None:
         """Set tags, nested or not, under their dotted names."""
-        from mlflow.entities import RunTag
-
-        self._client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in _as_text(tags).items()])
+        self._sink.write({"log": "tags", "values": _as_text(tags)})
 
     def metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
         """Log numbers by name; None, a measure that does not exist, is left out."""
         self.points([Point(metrics, step)])
 
     def points(self, points: Sequence[Point]) -> None:
-        """Log the numbers of many steps at once."""
-        from mlflow.entities import Metric
+        """Log the numbers of many steps at once. A process killed meanwhile has logged whole points only."""
+        numbers: list[tuple[str, float, int, int]] = []
+        for point in points:
+            of_point = [
+                (name, float(value), point.time, int(point.step))
+                for name, value in point.metrics.items()
+                if value is not None
+            ]
+            if len(numbers) + len(of_point) > METRICS_AT_ONCE:
+                self._sink.write({"log": "metrics", "points": numbers})
+                numbers = []
+            numbers += of_point
+        self._sink.write({"log": "metrics", "points": numbers})
 
-        metrics = [
-            Metric(name, value, point.time, point.step)
-            for point in points
-            for name, value in point.metrics.items()
-            if value is not None
-        ]
-        for begin in range(0, len(metrics), _METRICS_AT_ONCE):
-            self._client.log_batch(self.run_id, metrics=metrics[begin : begin + _METRICS_AT_ONCE])
+    def flush(self) -> None:
+        """Return when all that was logged so far would outlive this process."""
+        self._sink.flush()
 
     def last_step(self, metric: str) -> int:
         """The latest step at which a metric was logged; 0 where it never was."""
-        return max((point.step for point in self._client.get_metric_history(self.run_id, metric)), default=0)
+        return self._sink.last_step(metric)
 
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
         """Copy a file, or what is in a folder, into the run."""
-        log = self._client.log_artifacts if Path(path).is_dir() else self._client.log_artifact
-        log(self.run_id, str(path), folder)
+        self._sink.write({"log": "artifact", "path": self._sink.keep(Path(path)), "folder": folder})
 
     def dataset(self, images: "np.ndarray", labels: "np.ndarray", name: str, source: str) -> None:
         """Name the images that the run was trained on, with their digest."""
         import mlflow
 
         dataset = mlflow.data.from_numpy(images, targets=labels, name=name, source=source)
-        mlflow.log_input(dataset, context="training")
+        self._sink.write({"log": "dataset", "dataset": dataset.to_dict()})
 
     def model(self, model: Any, examples: "np.ndarray", embeddings: "np.ndarray") -> None:
         """Store a Keras model with its signature, so that `mlflow models serve` answers images with embeddings.
@@ -104,34 +128,103 @@ class Run:
         import keras
         import mlflow.tensorflow
 
-        # MLflow tries the example out, with a progress bar and TensorFlow's remarks.
-        with hidden_stderr(), contextlib.redirect_stdout(io.StringIO()):
-            mlflow.tensorflow.log_model(  # `mlflow.keras` fails on an input example (MLflow 3.17)
-                model,
-                name="embedder",
-                signature=mlflow.models.infer_signature(examples, embeddings),
-                input_example=examples,
-                pip_requirements=[f"keras=={keras.__version__}", *_installed("tensorflow"), *_installed("numpy")],
-            )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model"
+            # MLflow tries the example out, with a progress bar and TensorFlow's remarks.
+            with hidden_stderr(), contextlib.redirect_stdout(io.StringIO()):
+                mlflow.tensorflow.save_model(  # `mlflow.keras` fails on an input example (MLflow 3.17)
+                    model,
+                    path,
+                    signature=mlflow.models.infer_signature(examples, embeddings),
+                    input_example=examples,
+                    pip_requirements=[f"keras=={keras.__version__}", *_installed("tensorflow"), *_installed("numpy")],
+                )
+            self._sink.write({"log": "model", "path": self._sink.keep(path), "key": uuid.uuid4().hex})
+
+    def take_over(self, run_id: str) -> None:
+        """Log what another run has: parameters, metrics at their steps, tags but for those of its own sweep.
+
+        Nothing if the store does not know it.
+        """
+        self._sink.write({"log": "take over", "run_id": run_id})
+
+    def status(self, status: str) -> None:
+        """Say that the run is RUNNING again, or how it ended: FINISHED, FAILED or KILLED."""
+        self._sink.write({"log": "status", "status": status, "time": now()})
 
 
 @contextlib.contextmanager
 def started(run_file: str | Path, name: str, tags: Mapping[str, Any], unfinished: Path | None = None) -> Iterator[Run]:
-    """Open a run and write its id to `run_file`; it ends with the block, FAILED after an error.
+    """Open a run and write its id to `run_file`; it ends with the block, FAILED after an error, KILLED if interrupted.
 
     Args:
-        run_file: JSON, for the stages that continue the run.
+        run_file: JSON, for the stages that continue the run. With `unfinished`, one that is there stays, for the files
+            beside it are of that run: the caller replaces it with them.
         name: of a new run; that of a DVC experiment is put before it.
         tags: nested or not.
-        unfinished: JSON with the id of the run too. Where it exists and names a run that did not end well, that run
-            goes on. To be removed by whoever ends the work.
+        unfinished: JSON with the id of the run too. Where it exists, the run that it names goes on. To be removed by
+            whoever ends the work.
     """
     name, tags = _with_surroundings(name, _as_text(tags))
-    with connected() as mlflow, _unfinished_or_new(mlflow, unfinished, name, tags) as run:
-        for file in (run_file, unfinished):
-            if file is not None:
-                store.save_json(file, {"run_id": run.info.run_id})
-        yield Run(mlflow.MlflowClient(), run.info.run_id)
+    before = run_id_in(unfinished) if unfinished is not None and unfinished.is_file() else None
+    with opened(before, name, tags, ends=True) as run:
+        if unfinished is not None:
+            store.save_json(unfinished, {"run_id": run.run_id})
+        if unfinished is None or not Path(run_file).is_file():
+            store.save_json(run_file, {"run_id": run.run_id})
+        with _until_its_end(run), machine.watched(run.metrics, run.last_step):
+            yield run
+
+
+@contextlib.contextmanager
+def continued(run_file: str | Path, settings: Mapping[str, Any]) -> Iterator[Run]:
+    """Go on with the run whose id `run_file` holds; `settings` become tags.
+
+    If the store does not know it (a fresh clone, another server), one run goes on in its place, tagged with the old id.
+    """
+    run_id = run_id_in(run_file)
+    with opened(run_id, successor_of(run_id), provenance(), ends=True) as run, _until_its_end(run):
+        run.tags(settings)
+        if _LOCK.is_file() and "DVC_STAGE" in os.environ:  # started by hand or by a sweep, it is of other work
+            run.artifact(_LOCK)
+        yield run
+
+
+@contextlib.contextmanager
+def opened(run_id: str | None, name: str, tags: Mapping[str, str], *, ends: bool = False) -> Iterator[Run]:
+    """Log into a run, without telling whether it runs.
+
+    Args:
+        run_id: of a run that there was, or None for a new one.
+        name: of a new run, also of one in the place of a run that the store does not know.
+        tags: of a new run.
+        ends: whether its end is logged within the block. If it is not, for the process was killed, `push` does it.
+
+    Raises:
+        UserError: a local store refuses. A server that fails is no error: what is logged is kept for it.
+    """
+    heading = Heading(name, dict(tags), now())
+    with imported() if is_server(tracking_uri()) else connected() as mlflow:
+        client = mlflow.MlflowClient()
+        server = is_server(tracking_uri())
+        sink: Sink = Sender(client, run_id, heading, ends=ends) if server else Direct(client, run_id, heading)
+        try:
+            yield Run(sink)
+        finally:
+            sink.close()
+
+
+@contextlib.contextmanager
+def _until_its_end(run: Run) -> Iterator[None]:
+    run.status("RUNNING")
+    try:
+        yield
+    except BaseException as error:
+        # A store that refuses the status as well would hide why.
+        with contextlib.suppress(UserError, OSError):
+            run.status("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    run.status("FINISHED")
 
 
 def _with_surroundings(name: str, tags: Mapping[str, str]) -> tuple[str, dict[str, str]]:
@@ -144,48 +237,9 @@ def _with_surroundings(name: str, tags: Mapping[str, str]) -> tuple[str, dict[st
     return around.pop("mlflow.runName", name), {**around, **tags}
 
 
-def _unfinished_or_new(mlflow: Any, unfinished: Path | None, name: str, tags: Mapping[str, str]) -> Any:
-    if unfinished is not None and unfinished.is_file():
-        run_id = run_id_in(unfinished)
-        if is_known(mlflow, run_id) and mlflow.get_run(run_id).info.status != "FINISHED":
-            return mlflow.start_run(run_id=run_id, log_system_metrics=True)
-    return mlflow.start_run(run_name=name, tags=tags, log_system_metrics=True)
-
-
-@contextlib.contextmanager
-def continued(run_file: str | Path, settings: Mapping[str, Any]) -> Iterator[Run]:
-    """Go on with the run whose id `run_file` holds; `settings` become tags.
-
-    If the store does not know it (a fresh clone, another server), one run goes on in its place, tagged with the old id.
-    """
-    run_id = run_id_in(run_file)
-    with connected() as mlflow, _known_or_successor(mlflow, run_id) as run:
-        opened = Run(mlflow.MlflowClient(), run.info.run_id)
-        opened.tags(settings)
-        if _LOCK.is_file() and "DVC_STAGE" in os.environ:  # started by hand or by a sweep, it is of other work
-            opened.artifact(_LOCK)
-        yield opened
-
-
-def _known_or_successor(mlflow: Any, run_id: str) -> Any:
-    if is_known(mlflow, run_id):
-        return mlflow.start_run(run_id=run_id)
-    successors = mlflow.search_runs(filter_string=f"tags.continues = '{run_id}'", output_format="list")
-    if successors:
-        return mlflow.start_run(run_id=successors[0].info.run_id)
-    return mlflow.start_run(run_name=f"continues {run_id[:8]}", tags={**provenance(), "continues": run_id})
-
-
-def is_known(mlflow: Any, run_id: str) -> bool:
-    """Whether the store has this run and it is not deleted."""
-    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-
-    try:
-        return mlflow.get_run(run_id).info.lifecycle_stage == "active"
-    except mlflow.exceptions.MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-            raise
-        return False
+def successor_of(run_id: str) -> str:
+    """The name of a run in the place of one that the store does not know."""
+    return f"continues {run_id[:8]}"
 
 
 def run_id_in(run_file: str | Path) -> str:
@@ -198,28 +252,6 @@ def run_id_in(run_file: str | Path) -> str:
     if not (isinstance(content, dict) and isinstance(content.get("run_id"), str)):
         raise UserError(f"{run_file}: found other content, expected the run_id that the train stage wrote")
     return content["run_id"]
-
-
-def provenance() -> dict[str, str]:
-    """Tags that say what made a run: the command, the commit and whether code differs from it, git's remote."""
-    tags = {}
-    main = getattr(sys.modules["__main__"], "__spec__", None)
-    if main is not None:  # else MLflow names the file, which lies in a temporary copy under DVC's queue
-        tags["mlflow.source.name"] = f"python -m {main.name.removesuffix('.__main__')}"
-    commit = _git("rev-parse", "HEAD")
-    if commit is not None:
-        # Settings are recorded whole, and DVC changes params.yaml and dvc.lock itself.
-        dirty = bool(_git("status", "--porcelain", "--", "stages", "requirements.lock"))
-        tags |= {"mlflow.source.git.commit": commit, "git.dirty": str(dirty)}
-    remote = _git("remote", "get-url", "origin")
-    if remote:  # MLflow would record it with the password that may stand in it
-        tags["mlflow.source.git.repoURL"] = re.sub(r"(?<=://)[^/@]*@", "", remote)
-    return tags
-
-
-def _git(*arguments: str) -> str | None:
-    result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return result.stdout.strip() if result.returncode == 0 else None
 
 
 def _as_text(tags: Mapping[str, Any]) -> dict[str, str]:

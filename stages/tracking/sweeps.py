@@ -1,16 +1,14 @@
 """The MLflow run around those of a sweep, whose children its jobs are."""
 
 import contextlib
-import getpass
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from stages.tracking.connection import EXPERIMENT, connected
-from stages.tracking.runs import Point, Run, is_known, provenance
+from stages.tracking.known import PARENT
+from stages.tracking.provenance import provenance
+from stages.tracking.runs import Run, opened, successor_of
 
-PARENT = "mlflow.parentRunId"
-"""The tag of a job's run that makes it a child."""
+__all__ = ["PARENT", "close_failed", "close_parent", "open_parent", "parent", "take_over"]
 
 
 def open_parent(tags: Mapping[str, str], run_id: str | None = None) -> str:
@@ -20,26 +18,25 @@ def open_parent(tags: Mapping[str, str], run_id: str | None = None) -> str:
         tags: `mlflow.runName` among them.
         run_id: of the earlier one; where the store does not know it, a new one is opened.
     """
-    with connected() as mlflow:
-        if run_id is None or not is_known(mlflow, run_id):
-            return _create(mlflow, {**provenance(), **tags})
-        client = mlflow.MlflowClient()
-        client.update_run(run_id, status="RUNNING")
-        Run(client, run_id).tags(tags)
-        return run_id
+    around = {**provenance(), **tags}
+    with opened(run_id, around.pop("mlflow.runName"), around) as run:
+        if run_id is not None:
+            run.status("RUNNING")
+            run.tags(tags)
+        return run.run_id
 
 
 @contextlib.contextmanager
 def parent(run_id: str) -> Iterator[Run]:
     """The run of a sweep, to log into; it stays open."""
-    with connected() as mlflow:
-        yield Run(mlflow.MlflowClient(), run_id)
+    with opened(run_id, successor_of(run_id), provenance()) as run:
+        yield run
 
 
 def close_parent(run_id: str, status: str) -> None:
     """End the run of a sweep: FINISHED, FAILED or KILLED."""
-    with connected() as mlflow:
-        mlflow.MlflowClient().set_terminated(run_id, status)
+    with parent(run_id) as run:
+        run.status(status)
 
 
 def take_over(run: Run, other: str) -> None:
@@ -47,15 +44,7 @@ def take_over(run: Run, other: str) -> None:
 
     Nothing if the store does not know it.
     """
-    with connected() as mlflow:
-        if not is_known(mlflow, other):
-            return
-        client, found = mlflow.MlflowClient(), mlflow.get_run(other)
-        run.params(found.data.params)
-        run.tags({name: tag for name, tag in found.data.tags.items() if name.split(".")[0] not in ("mlflow", "sweep")})
-        names = [name for name in found.data.metrics if not name.startswith("system/")]
-        points = [point for name in names for point in client.get_metric_history(other, name)]
-        run.points([Point({point.key: point.value}, point.step, point.timestamp) for point in points])
+    run.take_over(other)
 
 
 def close_failed(run_id: str | None, error: str, tags: Mapping[str, str], files: Iterable[Path]) -> str:
@@ -67,20 +56,11 @@ def close_failed(run_id: str | None, error: str, tags: Mapping[str, str], files:
         tags: of a new run.
         files: logged where they exist.
     """
-    with connected() as mlflow:
-        client = mlflow.MlflowClient()
-        if run_id is None or not is_known(mlflow, run_id):
-            run_id = _create(mlflow, {**provenance(), **tags})
-        run = Run(client, run_id)
+    around = {**provenance(), **tags}
+    with opened(run_id, around.pop("mlflow.runName", "a job that failed"), around) as run:
         run.tags({"error": error})
         for file in files:
             if file.is_file():
                 run.artifact(file)
-        client.set_terminated(run_id, "FAILED")
-        return run_id
-
-
-def _create(mlflow: Any, tags: Mapping[str, str]) -> str:
-    user = {"mlflow.user": getpass.getuser(), "mlflow.source.type": "LOCAL"}
-    experiment = mlflow.get_experiment_by_name(EXPERIMENT).experiment_id
-    return mlflow.MlflowClient().create_run(experiment, tags={**user, **tags}).info.run_id
+        run.status("FAILED")
+        return run.run_id
