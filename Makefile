@@ -9,9 +9,10 @@ UI_PORT ?= 5000
 SERVE_PORT ?= 5001
 PROJECTOR_PORT ?= 6006
 SWEEP ?= sweep=margin_dim
+SOAK ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro mnist sweep test lint format bench ui serve projector lock clean
+.PHONY: help setup repro mnist sweep test soak lint format bench ui serve projector lock audit clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' Makefile
@@ -19,21 +20,20 @@ help:  ## this list
 setup: $(READY)  ## the environment in .venv, from requirements.lock
 
 repro: $(READY)  ## compose the settings, run the stages that have changed, show the result
-	@$(BIN)/python -m stages.config
-	@$(BIN)/dvc repro
-	@$(BIN)/python -m stages.evaluate.table
+	@exec $(BIN)/python -m stages.repro --end-with $$PPID
 
 mnist: $(READY)  ## download MNIST, then the pipeline on it as an experiment (about 8 minutes)
-	@$(BIN)/python -m stages.prepare.download mnist
-	@$(BIN)/dvc exp run -S experiment=mnist
-	@$(BIN)/python -m stages.evaluate.table
+	@exec $(BIN)/python -m stages.repro --end-with $$PPID --download mnist experiment=mnist
 
 sweep: $(READY)  ## margin × embedding size, 16 jobs; SWEEP="…" for another one, as in SWEEP="sweep=optuna"
-	@$(BIN)/python -m stages.sweep -m $(SWEEP)
+	@exec $(BIN)/python -m stages.sweep --end-with $$PPID -m $(SWEEP)
 
 test: lint  ## lint, types, tests; the losses on JAX too
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 	@KERAS_BACKEND=jax $(BIN)/python -m pytest --numprocesses 2 tests/train/test_losses.py
+
+soak: $(READY)  ## kill `make repro` again and again, at random moments (SOAK=20 rounds, about an hour)
+	@SOAK=$(SOAK) $(BIN)/python -m pytest tests/test_kills.py
 
 lint: $(READY)  ## format, lint and types
 	@$(BIN)/ruff format --check --quiet .
@@ -59,6 +59,9 @@ projector: $(READY)  ## walk through the embedding in three dimensions, in Tenso
 lock: $(READY)  ## renew requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes --upgrade \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
+
+audit: $(READY)  ## known vulnerabilities of the packages in requirements.lock; needs the network
+	@$(BIN)/python -m tests.audit
 
 clean:  ## remove what the pipeline made, keep the environment and the recorded runs
 	rm -rf artifacts metrics plots data/prepared data/batches.npy .checkpoints

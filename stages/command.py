@@ -4,20 +4,27 @@ import argparse
 import importlib
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stages import config
-from stages.errors import UserError
+from stages import orphan
+from stages.errors import in_a_line
+from stages.interruption import Interrupted, handled, tell
 from stages.quiet import hidden_stderr
+
+if TYPE_CHECKING:
+    from stages import config
 
 
 def main(stage: str, arguments: list[str] | None = None) -> None:
     """Call `run` of `stages.<stage>.stage` with the sections of the configuration that its parameters name.
 
-    Exits with status 1 after a `UserError`, which is printed as one line.
+    It holds the locks on the stage's outputs meanwhile, and ends when DVC, which may have started it, has ended. Exits
+    with status 1 after a `UserError`, a full disk or a lack of permission, with that of a signal after one, each of
+    which is printed as one line.
 
     Args:
         stage: name of the stage's package.
@@ -31,15 +38,21 @@ def main(stage: str, arguments: list[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def call() -> None:
+        # Not before signals are handled: in the time that this takes one would end in a traceback.
+        from stages import config, lock
+
         settings = config.load(options.params)
-        with hidden_stderr():
-            run = importlib.import_module(f"{module}.stage").run
-        run(**arguments_for(run, settings, Path(options.params)))
+        with lock.on_outputs(stage, settings.paths):
+            with hidden_stderr():
+                run = importlib.import_module(f"{module}.stage").run
+            run(**arguments_for(run, settings, Path(options.params)))
 
-    call_or_exit(stage, call, debug=options.debug)
+    with handled():
+        orphan.end_with_dvc(stage)
+        call_or_exit(stage, call, debug=options.debug)
 
 
-def arguments_for(run: Callable[..., None], settings: config.Config, params_file: Path) -> dict[str, Any]:
+def arguments_for(run: Callable[..., None], settings: "config.Config", params_file: Path) -> dict[str, Any]:
     """What a stage's function takes: sections of the settings by parameter name, and `params_file` if it asks."""
     available = {"params_file": params_file}
     return {
@@ -49,11 +62,18 @@ def arguments_for(run: Callable[..., None], settings: config.Config, params_file
 
 
 def call_or_exit(name: str, call: Callable[[], None], *, debug: bool) -> None:
-    """Call; after a `UserError` print it as one line that begins with `name` and exit with status 1."""
+    """Call; after an error that the user can do something about, or a signal, print one line and exit.
+
+    The line begins with `name`; the status is 1 or that of the signal. Any other error is a defect, raised as it is.
+    """
     try:
         call()
-    except UserError as error:
-        if debug:
+    except KeyboardInterrupt as error:
+        tell(f"{name}: interrupted; {str(error) or 'run it again'}")
+        sys.exit(error.status if isinstance(error, Interrupted) else 128 + signal.SIGINT)
+    except Exception as error:
+        line = in_a_line(error)
+        if debug or line is None:
             raise
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {line}", file=sys.stderr)
         sys.exit(1)

@@ -14,30 +14,36 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from stages import store
+from stages import plain_yaml, store
 from stages.errors import UserError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+_SHOWN = 100  # letters of a faulty key or value
 _SWEEPS = "sweep"  # presets of what is composed from sweep.yaml
 Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, le=8192)]
+_MOST = 2**31  # of anything: more than any array here could have
+Count = Annotated[int, Field(ge=1, lt=_MOST)]
+Many = Annotated[int, Field(ge=20, lt=_MOST)]
+Points = Annotated[int, Field(ge=10, lt=_MOST)]
+Place = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]*$")]  # a path: not empty, nor of several lines
 ClassName = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]  # 7 as well as "7"
 
 
 class Section(BaseModel):
     """A part of the configuration: unknown keys and values of another type are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Data(Section):
     """Which images, and how they are split."""
 
     name: str
-    path: str
+    path: Place
     source: Literal["csv", "folder", "idx"]
     shape: list[Count] | None  # of CSV: [H, W] or [H, W, C]; None: square and grey, from the number of columns
-    image_size: Count | None  # side in pixels to which the square in the middle is resized; None: as it is
+    image_size: Side | None  # side in pixels to which the square in the middle is resized; None: as it is
     holdout_classes: list[ClassName]  # names of classes that are tested and never trained on
     validation: Annotated[float, Field(gt=0, le=0.5)]  # share of the training images
     transpose: bool | None = None  # rows for columns, as EMNIST's files need it
@@ -133,7 +139,8 @@ class Train(Section):
     """How long to train, in which arithmetic, and on what."""
 
     steps: Count
-    steps_per_epoch: Count  # after as many steps: validation, checkpoint, a line of history
+    steps_per_epoch: Count  # after as many steps: validation, a line of history
+    checkpoint_seconds: Annotated[float, Field(ge=0)]  # so much training a kill can cost
     precision: Literal["float32", "mixed_bfloat16"]  # mixed: layers compute in bfloat16, weights are float32
     augmentation: Augmentation
 
@@ -152,12 +159,12 @@ class Evaluate(Section):
     recall_at: Annotated[list[Count], Field(min_length=1)]  # the ks of recall@k and precision@k
     knn: Count  # neighbours that vote
     gallery_queries: Count  # test images looked up among the training images: all up to this number, else a sample
-    balanced_pairs: Annotated[int, Field(ge=20)]  # for the 10-fold verification accuracy
-    all_pairs_up_to: Annotated[int, Field(ge=20)]  # natural pairs: all up to this number, else a sample
-    sampled_pairs: Annotated[int, Field(ge=20)]  # natural pairs in a sample; intervals always go by one
+    balanced_pairs: Many  # for the 10-fold verification accuracy
+    all_pairs_up_to: Many  # natural pairs: all up to this number, else a sample
+    sampled_pairs: Many  # natural pairs in a sample; intervals always go by one
     fars: Annotated[list[Share], Field(min_length=1)]  # at which VAL is reported
     threshold_far: Share | None  # FAR by which the threshold is calibrated; None: by EER
-    resamples: Annotated[int, Field(ge=40)]  # of the bootstrap intervals
+    resamples: Annotated[int, Field(ge=40, lt=_MOST)]  # of the bootstrap intervals
 
     @model_validator(mode="after")
     def _lists_are_sets(self) -> "Evaluate":
@@ -173,26 +180,32 @@ class Render(Section):
     """What is drawn."""
 
     methods: Annotated[list[Literal["pca", "tsne", "umap"]], Field(min_length=1, max_length=3)]  # of the maps
-    train_points: Annotated[int, Field(ge=10)]  # training images in a map, at most
-    test_points: Annotated[int, Field(ge=10)]  # test images in a map and in map.html
+    train_points: Points  # training images in a map, at most
+    test_points: Points  # test images in a map and in map.html
     perplexity: Annotated[float, Field(gt=0)]  # of t-SNE
     gallery: Annotated[int, Field(ge=1, le=200)]  # rows of each picture of the worst
-    projector_points: Annotated[int, Field(ge=10)]
+    projector_points: Points
+
+    @model_validator(mode="after")
+    def _methods_are_a_set(self) -> "Render":
+        if len(set(self.methods)) < len(self.methods):
+            raise ValueError(f"methods is {self.methods}; it must name nothing twice")
+        return self
 
 
 class Paths(Section):
     """Where the stages put what they make, relative to the folder they run in."""
 
-    prepared: str
-    batches: str
-    model: str
-    checkpoints: str
-    embeddings: str
-    metrics: str
-    plots: str
-    measures: str
-    maps: str
-    projector: str
+    prepared: Place
+    batches: Place
+    model: Place
+    checkpoints: Place
+    embeddings: Place
+    metrics: Place
+    plots: Place
+    measures: Place
+    maps: Place
+    projector: Place
 
 
 class Config(Section):
@@ -254,7 +267,9 @@ def refusals(overrides: Sequence[str], beside: Sequence[str] = ()) -> Iterator[N
 
     try:
         yield
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+    except PermissionError:
+        raise
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
         raise UserError(f"conf: {_advice(error, overrides, beside) or _in_one_line(error)}") from None
 
 
@@ -268,6 +283,8 @@ def load(path: str | Path = "params.yaml") -> Config:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; `python -m stages.config` composes it from conf/") from None
+    except PermissionError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable ({error}); expected YAML in UTF-8") from None
     return parse(text, str(path))
@@ -276,9 +293,9 @@ def load(path: str | Path = "params.yaml") -> Config:
 def parse(text: str, source: str) -> Config:
     """Check the YAML `text` of a configuration; `source` names it in errors."""
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{source}: not readable as YAML: {_in_one_line(error)}") from None
+        content = plain_yaml.read(text)
+    except ValueError as error:
+        raise UserError(f"{source}: not readable as YAML: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{source}: found {type(content).__name__}, expected sections like `data:` and `loss:`")
     return validate(content, source)
@@ -341,7 +358,7 @@ def write(path: str | Path, overrides: Sequence[str] = ()) -> list[str]:
 
 def _describe(error: ValidationError) -> str:
     first = error.errors()[0]
-    keys = [str(part) for part in first["loc"]]
+    keys = [_shortened(str(part)) for part in first["loc"]]
     layout = None
     if keys[:1] == ["batches"] and len(keys) > 1:
         layout = keys.pop(1)  # Pydantic puts the tag of the union into the location: no key of the user's
@@ -350,12 +367,24 @@ def _describe(error: ValidationError) -> str:
         return f"{key}: unknown key{_nearest(keys, layout)}"
     if first["type"] == "missing":
         return f"{key}: missing; expected a value"
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    message = (
+        first["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should be", "expected")
+        .replace("String should", "expected to")
+    )
+    if first["type"] == "string_pattern_mismatch":
+        message = "expected no control characters"
     message = message[:1].lower() + message[1:]
     found = first["input"]
     if isinstance(found, (dict, BaseModel)):
         return f"{key}: {message}" if key else message
-    return f"{key}: found {found!r}, {message}"
+    return f"{key}: found {_shortened(repr(found))}, {message}"
+
+
+def _shortened(text: str) -> str:
+    line = text.translate({10: "\\n", 13: "\\r"})
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def _nearest(keys: list[str], layout: str | None) -> str:
@@ -393,10 +422,11 @@ def _in_one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    """Compose `params.yaml` and name the keys that changed; exits with status 1 after a `UserError`."""
     parser = argparse.ArgumentParser(prog="python -m stages.config", description=__doc__)
     parser.add_argument("overrides", nargs="*", help="as in `loss.margin=0.3` or `data=mnist`")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     def compose_and_tell() -> None:
         for change in write("params.yaml", options.overrides):
@@ -408,4 +438,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    main()

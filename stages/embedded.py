@@ -1,7 +1,7 @@
 """What evaluate and render read of a split: its images, labels and embeddings, checked against each other."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from stages import config, store
 from stages.errors import UserError
 
 SPLITS = ("train", "validation", "test")
+_LARGEST = 1e15  # of an embedding: a sum of squares of larger ones may leave float32
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,13 @@ def groups(train_labels: np.ndarray, test_labels: np.ndarray) -> dict[str, np.nd
     return everything | {name: rows for name, rows in parts.items() if len(rows)}
 
 
-def load_split(paths: config.Paths, name: str) -> Split:
+def load_split(paths: config.Paths, name: str, training: Split | None = None) -> Split:
     """Read one of `SPLITS`.
+
+    Args:
+        paths: where they are.
+        name: of the split.
+        training: the training split, to which images and embeddings must be alike in shape.
 
     Raises:
         UserError: a file is missing or malformed, two of them disagree, or an embedding is not finite.
@@ -89,10 +95,12 @@ def load_split(paths: config.Paths, name: str) -> Split:
         "untrained": embeddings / f"{name}_untrained.npy",
     }
     images = store.load_array(files["images"], np.uint8, 4, memory_map=True)
-    labels = store.load_array(files["labels"], np.int32, 1)
-    embedded_labels = store.load_array(files["embedded_labels"], np.int32, 1)
+    labels, embedded_labels = store.load_labels(files["labels"]), store.load_labels(files["embedded_labels"])
     trained = store.load_array(files["trained"], np.float32, 2)
     untrained = store.load_array(files["untrained"], np.float32, 2)
+    for key, array in (("images", images), ("trained", trained), ("untrained", untrained)):
+        if not all(array.shape):
+            raise UserError(f"{files[key]}: found an empty array of shape {list(array.shape)}, expected some in it")
     for key, array in (
         ("labels", labels),
         ("embedded_labels", embedded_labels),
@@ -108,25 +116,43 @@ def load_split(paths: config.Paths, name: str) -> Split:
             f"{files['labels']} (run `dvc repro embed`)"
         )
     for key, array in (("trained", trained), ("untrained", untrained)):
-        broken = np.flatnonzero(~np.isfinite(array).all(axis=1))
+        broken = np.flatnonzero(~(np.abs(array) < _LARGEST).all(axis=1))
         if len(broken):
+            found = "numbers beyond 1e15" if np.isfinite(array[broken[0]]).all() else "NaN or infinity"
             raise UserError(
-                f"{files[key]}: row {broken[0]} holds NaN or infinity, expected finite numbers "
+                f"{files[key]}: row {broken[0]} holds {found}, expected finite numbers "
                 "(training may have diverged: lower the learning rate)"
             )
-    return Split(images, labels, trained, untrained)
+    split = Split(images, labels, trained, untrained)
+    if training is not None:
+        _check_like(split, training, files)
+    return split
+
+
+def _check_like(split: Split, other: Split, files: Mapping[str, Path]) -> None:
+    """Check that images and embeddings are of the shapes of another split: those of an earlier run need not be."""
+    for key, stage in (("images", "prepare"), ("trained", "embed"), ("untrained", "embed")):
+        found, expected = getattr(split, key).shape[1:], getattr(other, key).shape[1:]
+        if found != expected:
+            raise UserError(
+                f"{files[key]}: found rows of shape {list(found)}, expected {list(expected)} as in the training split "
+                f"(run `dvc repro {stage}`)"
+            )
 
 
 def load_classes(paths: config.Paths, splits: Sequence[Split]) -> list[str]:
     """The names of all classes, held-out ones too, by class index.
 
     Raises:
-        UserError: no list of names, or fewer names than the labels of the splits need.
+        UserError: no list of names, one that UTF-8 lacks, or fewer names than the labels of the splits need.
     """
     source = Path(paths.prepared) / "classes.json"
     classes = store.load_json(source)
     if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         raise UserError(f"{source}: found other content, expected a list of names")
+    for name in classes:
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise UserError(f"{source}: found the name {name!a}, expected names in UTF-8")
     needed = 1 + max(int(split.labels.max(initial=-1)) for split in splits)
     if len(classes) < needed:
         raise UserError(

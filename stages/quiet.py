@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def hidden_stderr() -> Iterator[None]:
-    """Hold back what native code writes to standard error; after an exception it is shown all the same."""
+    """Hold back what native code writes to standard error; after an error it is shown all the same."""
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             kept.seek(0)
             os.write(original, kept.read())
             raise

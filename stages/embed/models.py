@@ -1,5 +1,8 @@
 """What the train stage made, read and checked: the encoder, and the head where the loss had one."""
 
+import contextlib
+import warnings
+import zipfile
 from pathlib import Path
 
 import keras
@@ -7,21 +10,27 @@ import numpy as np
 
 from stages.errors import UserError
 
+_SHOWN = 200  # letters of what Keras says of a file
 _ROUNDING = 1e-4
 """Of a probability that the head computes in float32."""
 
 
 def load_encoder(path: Path, shape: tuple[int, ...]) -> keras.Model:
-    """The model in `path`, which takes images of this shape.
+    """The model in `path`, which takes images of this shape and gives a row of numbers for each.
 
     Raises:
-        UserError: no such file, not a Keras model without code in it, or one of other images.
+        UserError: no such file, not a Keras model without code in it, one of other images, or of no embeddings.
     """
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{path}: no such file; expected the output of the train stage (run `dvc repro`)")
     model = _load(path)
-    if tuple(model.input_shape[1:]) != tuple(shape):
-        raise UserError(f"{path}: found a model of images {list(model.input_shape[1:])}, expected {list(shape)}")
+    taken, given = model.input_shape, model.output_shape
+    if isinstance(taken, list):
+        raise UserError(f"{path}: found a model of {len(taken)} inputs, expected one of images {list(shape)}")
+    if tuple(taken[1:]) != tuple(shape):
+        raise UserError(f"{path}: found a model of images {list(taken[1:])}, expected {list(shape)}")
+    if len(given) != 2 or not given[1]:
+        raise UserError(f"{path}: found a model with output of shape {given}, expected (None, embedding_dim)")
     return model
 
 
@@ -57,10 +66,24 @@ def head_weights(path: Path, embedding_dim: int) -> np.ndarray | None:
 
 
 def _load(path: Path) -> keras.Model:
+    with path.open("rb") if path.is_file() else contextlib.nullcontext() as file:
+        whole = file is not None and zipfile.is_zipfile(file)
+    if not whole:
+        raise UserError(f"{path}: not readable as a Keras model (no ZIP archive); expected a whole .keras file")
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        raise UserError(f"{path}: not readable as a Keras model ({' '.join(str(error).split())})") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras leaves weights that it does not find at random
+            model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except PermissionError:
+        raise
+    except Exception as error:  # there is nothing that Keras would not raise on an archive that is no model
+        reason = " ".join(str(error).split())[:_SHOWN]
+        raise UserError(
+            f"{path}: not readable as a Keras model ({reason}); expected a whole .keras file without code in it"
+        ) from None
+    if not isinstance(model, keras.Model) or len(getattr(model, "outputs", None) or ()) != 1:
+        raise UserError(f"{path}: found a {type(model).__name__}, expected a Keras model of one output")
+    return model
 
 
 def _computes(model: keras.Model, weights: np.ndarray) -> bool:

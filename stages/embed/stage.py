@@ -10,7 +10,9 @@ import numpy as np
 from stages import config, store
 from stages.embed.models import head_weights, load_encoder
 from stages.embedded import SPLITS
+from stages.errors import UserError
 from stages.train import strategy
+from stages.train.checkpoint import Checkpoint
 from stages.train.encoding import embed
 from stages.train.targets import build
 
@@ -31,22 +33,48 @@ def run(
     strategy.set_up(seed, threads, train.precision)
     images = {split: _images(paths.prepared, split) for split in SPLITS}
     shape = images["train"].shape[1:]
+    for split in SPLITS:
+        if images[split].shape[1:] != shape:
+            raise UserError(
+                f"{paths.prepared}/{split}_images.npy: found images of {list(images[split].shape[1:])}, expected "
+                f"{list(shape)} as in train_images.npy (run `dvc repro prepare`)"
+            )
     # Built first and after the same seed as in training, the network has the weights that training began with.
     untrained = build(network, "network", allowed_targets, input_shape=shape)
     trained = load_encoder(Path(paths.model) / "embedder.keras", shape)
     head = head_weights(Path(paths.model) / "head.keras", trained.output_shape[1])
     folder = Path(paths.embeddings)
-    (folder / "head.npy").unlink(missing_ok=True)  # of an earlier model
-    if head is not None:
-        store.save_array(folder / "head.npy", head)
-    for split in SPLITS:
-        labels = store.load_array(Path(paths.prepared) / f"{split}_labels.npy", np.int32, 1)
-        progress = sys.stdout.isatty()
-        store.save_array(folder / f"{split}_embeddings.npy", embed(trained, images[split], progress=progress))
-        store.save_array(folder / f"{split}_untrained.npy", embed(untrained, images[split], progress=progress))
-        store.save_array(folder / f"{split}_labels.npy", labels)
+    progress = sys.stdout.isatty()
+    with store.together():
+        store.remove(folder / "head.npy")  # of an earlier model
+        if head is not None:
+            store.save_array(folder / "head.npy", head)
+        for split in SPLITS:
+            labels = store.load_array(Path(paths.prepared) / f"{split}_labels.npy", np.int32, 1)
+            store.save_array(folder / f"{split}_embeddings.npy", embed(trained, images[split], progress=progress))
+            store.save_array(folder / f"{split}_untrained.npy", embed(untrained, images[split], progress=progress))
+            store.save_array(folder / f"{split}_labels.npy", labels)
+    # Kept until here, since a training killed before DVC had its outputs would have begun anew.
+    checkpoint = _checkpoint(paths)
+    if checkpoint is not None:
+        checkpoint.remove()
     print(f"embedded {sum(map(len, images.values())):,} images in {trained.output_shape[1]} dimensions")
 
 
+def _checkpoint(paths: config.Paths) -> Checkpoint | None:
+    """The state of the training that made the model, if it says so and can be read: no embedding depends on it."""
+    try:
+        facts = store.load_json(Path(paths.model) / "training.json")
+    except UserError:
+        return None
+    return Checkpoint.named(paths.checkpoints, facts.get("checkpoint")) if isinstance(facts, dict) else None
+
+
 def _images(folder: str, split: str) -> np.ndarray:
-    return store.load_array(Path(folder) / f"{split}_images.npy", np.uint8, 4, memory_map=True)
+    """The images of a split, for which there are labels."""
+    files = {kind: Path(folder) / f"{split}_{kind}.npy" for kind in ("images", "labels")}
+    images = store.load_array(files["images"], np.uint8, 4, memory_map=True)
+    labels = store.load_labels(files["labels"])
+    if len(images) != len(labels):
+        raise UserError(f"{files['labels']}: found {len(labels)} rows, expected {len(images)} as in {files['images']}")
+    return images

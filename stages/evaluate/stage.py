@@ -14,6 +14,7 @@ from stages.errors import UserError
 from stages.evaluate import figures, series
 from stages.evaluate.report import Report, measure
 from stages.evaluate.table import VIEWS, headline, headlines, natural_pairs
+from stages.tracking.runs import run_id_in
 
 DRAWN = ("classes", "confusion", "distances", "recall_at_k", "roc")
 KINDS = ("csv", "png")
@@ -28,14 +29,16 @@ def run(evaluate: config.Evaluate, paths: config.Paths, seed: int, threads: int)
         UserError: a file is missing or malformed, or more neighbours are to vote than there are training images.
     """
     began = time.perf_counter()
-    train, validation, test = (load_split(paths, name) for name in SPLITS)
+    run_id_in(Path(paths.model) / "run.json")  # before anything is written: it may be refused
+    train = load_split(paths, SPLITS[0])
+    validation, test = (load_split(paths, name, train) for name in SPLITS[1:])
     views = {name: test.rows(rows) for name, rows in groups(train.labels, test.labels).items()}
     head = load_head(Path(paths.embeddings) / "head.npy", test.trained.shape[1])
     classes = load_classes(paths, (train, test))
     report = measure({"validation": validation, **views}, train, evaluate, seed, head, cores.limit(threads))
-    store.save_json(Path(paths.metrics) / "evaluate.json", report.metrics)
-    store.save_json(Path(paths.metrics) / "threshold.json", report.threshold)
-    with naming.missing_letters_told(classes):
+    with store.together(), naming.missing_letters_told(classes):
+        store.save_json(Path(paths.metrics) / "evaluate.json", report.metrics)
+        store.save_json(Path(paths.metrics) / "threshold.json", report.threshold)
         plotted = write_plots(report, classes, evaluate.recall_at, Path(paths.measures))
     settings = dict(config.flatten({"evaluate": evaluate.model_dump()}))
     with tracking.continued(Path(paths.model) / "run.json", settings=settings) as tracked:
@@ -67,7 +70,7 @@ def load_head(path: Path, embedding_dim: int) -> np.ndarray | None:
 def write_plots(report: Report, classes: Sequence[str], ks: Sequence[int], folder: Path) -> list[Path]:
     """Draw every figure of each view of the test images, with its numbers as CSV; returns the files."""
     for view, drawn, kind in itertools.product(VIEWS, DRAWN, KINDS):
-        (folder / f"{view}_{drawn}.{kind}").unlink(missing_ok=True)  # an earlier run may have had more views
+        store.remove(folder / f"{view}_{drawn}.{kind}")  # an earlier run may have had more views
     for view in VIEWS:
         if view in report.views:
             _write_view(report, view, classes, ks, folder)

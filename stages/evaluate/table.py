@@ -147,6 +147,24 @@ def _legend(threshold: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def show(params_file: str | Path) -> None:
+    """Print the table of the last run, and where its pictures are.
+
+    Args:
+        params_file: the settings, which say where.
+
+    Raises:
+        UserError: there is no result, or it is not that of the evaluate stage.
+    """
+    paths = config.load(params_file).paths
+    source = Path(paths.metrics) / "evaluate.json"
+    try:
+        print(table(store.load_json(source), store.load_json(source.with_name("threshold.json"))))
+    except (KeyError, TypeError, StopIteration):
+        raise UserError(f"{source}: found other content, expected that of the evaluate stage") from None
+    print("\npictures:", *(f"  {file}" for file in pictures(paths)), sep="\n")
+
+
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.evaluate.table", description="Print the result.")
     parser.add_argument(
@@ -154,18 +172,9 @@ def _main() -> None:
     )
     options = parser.parse_args()
 
-    def show() -> None:
-        paths = config.load(options.params).paths
-        source = Path(paths.metrics) / "evaluate.json"
-        try:
-            print(table(store.load_json(source), store.load_json(source.with_name("threshold.json"))))
-        except (KeyError, TypeError, StopIteration):
-            raise UserError(f"{source}: found other content, expected that of the evaluate stage") from None
-        print("\npictures:", *(f"  {file}" for file in pictures(paths)), sep="\n")
-
     from stages.command import call_or_exit
 
-    call_or_exit("table", show, debug=False)
+    call_or_exit("table", lambda: show(options.params), debug=False)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from stages.prepare.labelled import Labelled
 
 Key = int | str
 
-_INTEGER = re.compile(r"[+-]?\d+")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,1000}")  # Python turns no more than 4,300 digits into a number
 _LISTED = 10  # names in a message or a printed line, at most
 
 

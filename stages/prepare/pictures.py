@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from stages.prepare.resizing import square
 
@@ -37,11 +37,15 @@ class UnreadableError(Exception):
 
 
 class Header(NamedTuple):
-    """What is known of an image before it is decoded: its size in pixels as it is looked at, and if it is grey."""
+    """What is known of an image before it is decoded: its size in pixels as it is looked at, and if it is grey.
+
+    `converted` names what of it does not stay: `CMYK` or `16 bits`; None for most.
+    """
 
     height: int
     width: int
     grey: bool
+    converted: str | None = None
 
 
 @contextmanager
@@ -63,11 +67,11 @@ def header(path: str, max_pixels: int) -> Header:
     """Read a file's header.
 
     Raises:
-        UnreadableError: it is neither PNG nor JPEG, or has more than `max_pixels`.
+        UnreadableError: it is neither PNG nor JPEG, is animated, or has more than `max_pixels`.
     """
     with _opened(path, max_pixels) as image:
         width, height = reversed(image.size) if _orientation(image) >= 5 else image.size
-        return Header(height, width, image.mode in _GREY)
+        return Header(height, width, image.mode in _GREY, _converted(image))
 
 
 def decode(path: str, max_pixels: int, channels: int, side: int | None) -> np.ndarray:
@@ -83,7 +87,7 @@ def decode(path: str, max_pixels: int, channels: int, side: int | None) -> np.nd
         uint8 `[H, W, channels]`.
 
     Raises:
-        UnreadableError: it is no whole PNG or JPEG image, or has more than `max_pixels`.
+        UnreadableError: it is no whole PNG or JPEG image, is animated, or has more than `max_pixels`.
     """
     with _opened(path, max_pixels) as image, _faults_as_unreadable():
         turn = _TURNS.get(_orientation(image))
@@ -98,13 +102,16 @@ def decode(path: str, max_pixels: int, channels: int, side: int | None) -> np.nd
 
 
 @contextmanager
-def _opened(path: str, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(path: str, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
     with _faults_as_unreadable():
-        image: Image.Image = Image.open(path, formats=_FORMATS)
+        image = Image.open(path, formats=_FORMATS)
     with image:
         pixels = image.width * image.height
         if pixels > max_pixels:
             raise UnreadableError(f"{image.width} × {image.height} is more than data.max_pixels, {max_pixels}")
+        # Not so a JPEG of several pictures: of a photo the others are a preview or a map of depths.
+        if image.format == "PNG" and getattr(image, "is_animated", False):
+            raise UnreadableError(f"animated, {getattr(image, 'n_frames', 0)} pictures")
         yield image
 
 
@@ -117,6 +124,13 @@ def _faults_as_unreadable() -> Iterator[None]:
     except _FAULTS as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UnreadableError(" ".join(reason.split())) from None
+
+
+def _converted(image: ImageFile.ImageFile) -> str | None:
+    if image.mode == "CMYK":
+        return image.mode
+    raw = " ".join(str(tile.args) for tile in image.tile)  # the mode alone tells it of grey images only
+    return "16 bits" if ";16" in raw else None
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,5 +1,8 @@
 """Which reader reads a source, and what all images go through then."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 
 from stages import config
@@ -9,6 +12,7 @@ from stages.prepare.images import Changed, Images
 from stages.prepare.labelled import Labelled
 from stages.prepare.readers import csv, folder, idx
 from stages.prepare.readers.folder_images import Reading
+from stages.prepare.readers.opening import check_folder
 from stages.prepare.resizing import resize
 
 
@@ -22,7 +26,16 @@ def read(data: config.Data, seed: int, workers: int) -> tuple[Labelled[Images], 
 
     Raises:
         UserError: the files are missing or faulty, or the settings do not fit them.
+        PermissionError: they may not be read.
     """
+    check_folder(Path(data.path))
+    train, test = _read(data, seed, workers)
+    for name in (*train.files, *test.files, *train.names, *test.names):
+        _check_name(data.path, name)
+    return train, test
+
+
+def _read(data: config.Data, seed: int, workers: int) -> tuple[Labelled[Images], Labelled[Images]]:
     if data.source == "csv":
         return csv.read(data.path, data.name, data.shape)
     if data.source == "idx":
@@ -35,6 +48,14 @@ def read(data: config.Data, seed: int, workers: int) -> tuple[Labelled[Images], 
     reading = Reading(data.image_size, data.channels, data.max_pixels, data.skip_unreadable, workers)
     train, test = folder.read(data.path, reading)
     return (train, test) if test else divide(train, data.test, data.holdout_classes, seed)
+
+
+def _check_name(folder: str, name: str) -> None:
+    """Refuse what the files that are written, all of them in UTF-8, could not hold."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(f"{folder}: found the name {os.fsencode(name)!r}, expected names in UTF-8") from None
 
 
 def as_wanted(images: Images, data: config.Data) -> Images:

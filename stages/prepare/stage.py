@@ -1,7 +1,6 @@
 """From files of images to arrays: training, validation and test."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +30,25 @@ def run(data: config.Data, paths: config.Paths, seed: int, threads: int) -> None
     images: dict[str, Images] = {name: Chosen(train.images, chosen) for name, chosen in rows.items()}
     images = {name: sources.as_wanted(part, data) for name, part in (images | {"test": test.images}).items()}
     prepared = Path(paths.prepared)
-    _save(images, prepared)
-    for name in labels:
-        store.save_array(prepared / f"{name}_labels.npy", labels[name])
-    store.save_json(prepared / "classes.json", classes.names)
     shape = list(images["train"].shape[1:])
     files = [*dict.fromkeys([*train.files, *test.files])]  # a folder that was divided is one
     source = {"name": data.name, "files": files, "image_shape": shape}
-    store.save_json(prepared / "summary.json", source | _counts(classes, labels))
+    with store.together():
+        _save(images, prepared)
+        for name in labels:
+            store.save_array(prepared / f"{name}_labels.npy", labels[name])
+        store.save_json(prepared / "classes.json", classes.names)
+        store.save_json(prepared / "summary.json", source | _counts(classes, labels))
     sizes = ", ".join(f"{len(labels[name])} {name}" for name in labels)
     print(f"{data.name}: {sizes} images of {' × '.join(map(str, shape))} in {_described(classes)} → {prepared}")
 
 
 def _save(images: Mapping[str, Images], prepared: Path) -> None:
-    """Write all arrays of images, or none: only decoding may show that a file is cut off."""
-    with ExitStack() as replacing, bar("prepare", sum(map(len, images.values())), "images") as progress:
+    """Write all arrays of images; only decoding may show that a file is cut off."""
+    with bar("prepare", sum(map(len, images.values())), "images") as progress:
         for name, part in images.items():
-            file = replacing.enter_context(store.replacing(prepared / f"{name}_images.npy"))
-            blocks.save(file, part, progress)
+            with store.replacing(prepared / f"{name}_images.npy") as file:
+                blocks.save(file, part, progress)
 
 
 def _split(classes: Classes, share: float, seed: int) -> dict[str, np.ndarray]:

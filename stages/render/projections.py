@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from stages import orphan
 from stages.errors import UserError
 
 TITLES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
@@ -56,11 +57,17 @@ def project_all(
         seed: of each projection.
         workers: how many processes project, at most one a job; the results do not depend on it.
     """
-    with ProcessPoolExecutor(min(len(jobs), workers), mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        min(len(jobs), workers), multiprocessing.get_context("spawn"), initializer=orphan.end_worker_with_parent
+    ) as pool:
         try:
             futures = {pool.submit(project, *job, perplexity, seed): key for key, job in jobs.items()}
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except KeyboardInterrupt:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # t-SNE would go on for as long as it takes
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import config, cores, naming, progress, tracking
+from stages import config, cores, naming, progress, store, tracking
 from stages.embedded import Split, load_classes, load_split
 from stages.render import gallery, interactive, maps, projections, projector
 from stages.render.controls import View
 from stages.render.sampling import stratified
 from stages.render.thumbnails import thumbnails
+from stages.tracking.runs import run_id_in
 
 FEATURES = {"raw": "Raw pixels", "embedding": "Trained embedding"}
 LARGEST = 64  # pixels a side: larger images are drawn, and compared as raw pixels, after they were averaged down
@@ -66,7 +67,9 @@ def run(data: config.Data, render: config.Render, paths: config.Paths, seed: int
     """
     began = time.perf_counter()
     projections.check_available(render.methods)
-    train, test = (load_split(paths, name) for name in ("train", "test"))
+    run_id_in(Path(paths.model) / "run.json")  # before anything is written: it may be refused
+    train = load_split(paths, "train")
+    test = load_split(paths, "test", train)
     classes = load_classes(paths, (train, test))
     written = draw_all(train, test, classes, data.name, render, paths, seed, cores.limit(threads))
     settings = dict(config.flatten({"render": render.model_dump()}))
@@ -91,7 +94,6 @@ def draw_all(
 ) -> dict[str, list[Path]]:
     """Write every file, with a progress bar; returns them under `maps` and `projector`."""
     folder = Path(paths.maps)
-    remove_earlier(folder)
     names = names_with_unseen(classes, train.labels)
     short_names = names_with_unseen([naming.shown(name) for name in classes], train.labels)
     samples = (
@@ -100,9 +102,11 @@ def draw_all(
     )
     maps_wanted = len(settings.methods) * len(FEATURES) * len(samples)
     with (
+        store.together(),
         naming.missing_letters_told(classes),
         progress.bar("render", maps_wanted + len(settings.methods) + 3, "parts") as bar,
     ):
+        remove_earlier(folder)
         found = {}
         for key, projection in project_all(samples, settings, seed, workers):
             found[key] = projection
@@ -125,7 +129,7 @@ def remove_earlier(folder: Path) -> None:
     drawn = [f"_{kind}_{split}" for kind in FEATURES for split in ("train", "test")]
     pictures = [f"{method}{name}.png" for method in projections.TITLES for name in ("", *drawn)]
     for name in (*pictures, *gallery.FILES, PAGE):
-        (folder / name).unlink(missing_ok=True)
+        store.remove(folder / name)
 
 
 def names_with_unseen(classes: Sequence[str], train_labels: np.ndarray) -> list[str]:

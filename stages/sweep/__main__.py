@@ -1,4 +1,4 @@
-"""Sweep over settings: `python -m stages.sweep -m loss.margin=0.1,0.2,0.5 network.embedding_dim=2,4,16`.
+"""Sweep over settings: `python -m stages.sweep -m loss.margin=0.1,0.2,0.5 network.embedding_dim=4,16,64`.
 
 One job a combination: train, embed and evaluate, each in a folder of its own, on shared prepared data. At the end
 all of them are ranked by a measure on validation, and the best settings are written as a preset.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from stages import config, naming
+from stages import config, interruption, naming, orphan
 from stages.command import call_or_exit
 from stages.errors import UserError
 from stages.sweep import answer, cell, launchers, records, results, state, watch
@@ -25,7 +25,7 @@ from stages.sweep.plan import Plan, plan
 from stages.tracking import sweeps
 
 _EXAMPLES = """examples:
-  python -m stages.sweep -m loss.margin=0.1,0.2,0.5,1.0 network.embedding_dim=2,4,16,64
+  python -m stages.sweep -m loss.margin=0.1,0.2,0.5,1.0 network.embedding_dim=4,8,16,64
   python -m stages.sweep -m sweep=margin_dim seed=0,1,2        a preset of axes; mean and deviation over seeds
   python -m stages.sweep -m loss=batch_hard,semi_hard data=mnist --metric recall_at_1
   python -m stages.sweep -m sweep=margin_dim hydra/launcher=joblib threads=1       jobs beside each other
@@ -34,6 +34,8 @@ _EXAMPLES = """examples:
 
 The exit status is 1 if all jobs failed.
 """
+
+_GRACE = interruption.GRACE + 15  # that of a job, and time to tell MLflow
 
 
 def run(overrides: Sequence[str], metric: str | None, resume: Path | None, *, force: bool) -> int:
@@ -74,8 +76,11 @@ def run(overrides: Sequence[str], metric: str | None, resume: Path | None, *, fo
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             sweeps.close_parent(sweep.run_id, "KILLED" if interrupted else "FAILED")
-            if interrupted or records.load_all(folder):
-                print(f"cut off; to go on: python -m stages.sweep --resume {folder}", file=sys.stderr, flush=True)
+            how = f"to go on: python -m stages.sweep --resume {folder}"
+            if interrupted:
+                raise interruption.Interrupted(getattr(error, "signal_number", signal.SIGINT), how) from error
+            if records.load_all(folder):
+                print(f"cut off; {how}", file=sys.stderr, flush=True)
             raise
         all_failed = found.failed == len(found.jobs)
         sweeps.close_parent(sweep.run_id, "FAILED" if all_failed else "FINISHED")
@@ -186,10 +191,6 @@ def _show(found: answer.Answer, measure: Measure) -> None:
         print(f"\nthe pipeline with the best settings, until another sweep has other ones:\n  {found.command}")
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def _main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m stages.sweep",
@@ -202,18 +203,18 @@ def _main() -> None:
     parser.add_argument("-m", "--multirun", action="store_true", help="as every Hydra program has it; always on here")
     parser.add_argument("--metric", help="validation measure to rank by, like map_at_r or recall_at_1")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the sweep in this folder")
+    parser.add_argument("--end-with", type=int, metavar="PID", help="the process that started this one")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--force", action="store_true", help="compute what was computed before, too")
     options = parser.parse_intermixed_args()
-    signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl+C: jobs are ended, and MLflow is told
 
     def sweep() -> None:
         sys.exit(run(options.overrides, options.metric, options.resume, force=options.force))
 
-    try:
+    with interruption.handled(_GRACE):
+        if options.end_with:
+            orphan.end_with("sweep", options.end_with)
         call_or_exit("sweep", sweep, debug=options.debug)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -164,9 +164,10 @@ def _found(settings: config.Config) -> dict[str, Any]:
     """What a job left that finished: figures, facts of the training, the MLflow run."""
     file = Path(settings.paths.embeddings) / "test_embeddings.npy"
     embeddings = store.load_array(file, np.float32, 2, memory_map=True)
+    facts = store.load_json(Path(settings.paths.model) / "training.json")
     return {
         "run_id": _run_id(settings),
         "embedding_dim": embeddings.shape[1],
         "metrics": store.load_json(Path(settings.paths.metrics) / "evaluate.json"),
-        **store.load_json(Path(settings.paths.model) / "training.json"),
+        **{name: facts.get(name) for name in ("train_seconds", "step_ms", "parameters")},
     }

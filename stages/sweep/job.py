@@ -4,20 +4,19 @@ It calls the functions that DVC's stages call, with the settings in `FOLDER/para
 or the threads of one job touch another, and its figures do not depend on what ran before it or beside it.
 """
 
-import _thread
 import argparse
 import importlib
 import logging
 import os
 import shutil
+import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 from filelock import FileLock
 
-from stages import config, store, tracking
+from stages import config, interruption, store, tracking
 from stages.command import arguments_for, call_or_exit
 from stages.quiet import hidden_stderr
 from stages.tracking.runs import run_id_in
@@ -26,7 +25,6 @@ from stages.tracking.sweeps import take_over
 STAGES = ("train", "embed", "evaluate")
 PROGRESS = "progress.json"
 LOCK = ".lock"
-_GRACE = 10  # seconds that the job has to close its MLflow run
 
 
 def run_stages(folder: Path, key: str) -> None:
@@ -96,14 +94,16 @@ def reuse(folder: Path, earlier: Path) -> None:
 
 
 def _end_with(pipe: int) -> None:
-    """Interrupt this process when the other end of a pipe is closed: whoever started it is gone."""
+    """Interrupt this process when the other end of a pipe is closed: whoever started it is gone.
+
+    By SIGINT, after which the job is not one that failed: its state is saved, and the sweep to go on.
+    """
 
     def watch() -> None:
         while os.read(pipe, 1):
             pass
-        _thread.interrupt_main()
-        time.sleep(_GRACE)
-        os._exit(130)
+        if not interruption.heard():
+            os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=watch, daemon=True).start()
 
@@ -118,18 +118,19 @@ def _main() -> None:
     parser.add_argument("--attached", action="store_true", help="end when standard input is closed")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if options.attached:
-        _end_with(os.dup(sys.stdin.fileno()))
-    try:
+
+    def compute() -> None:
         # Whoever started it may be gone, and another attempt begin.
         with FileLock(options.folder / LOCK):
             if options.reuse:
                 reuse(options.folder, options.reuse)
             else:
                 run_stages(options.folder, options.key)
-    except KeyboardInterrupt:
-        print("interrupted", flush=True)
-        sys.exit(130)
+
+    with interruption.handled():
+        if options.attached:
+            _end_with(os.dup(sys.stdin.fileno()))
+        call_or_exit("job", compute, debug=False)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The state of a training on disk, so that one that was cut off goes on from its last epoch."""
+"""The state of a training on disk, so that one that was cut off goes on from its last saved step."""
 
 import hashlib
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -16,33 +17,48 @@ from stages import store
 
 Row = dict[str, float]
 
+KEPT = 2
+"""States on disk: should the newest be damaged, there is the one before."""
+
 
 @dataclass
 class Progress:
     """How far a training has come.
 
     Attributes:
-        epoch: finished epochs.
-        history: one row for each of them.
+        step: finished steps.
+        rows: figures of the finished steps of the epoch that is under way.
+        history: one row for each finished epoch.
         best: the validation measures by which the kept weights were chosen, most important first.
         best_epoch: the epoch, counted from 1, that had them.
-        seconds: that the finished epochs took, with their validation.
+        at_a_point: for how many steps in a row the embeddings have been one point, as `health` judges.
+        seconds: that the finished steps took, with the validation of the finished epochs.
         step_ms: milliseconds from one step's end to the next one's, median of the latest epoch; 0 before there are two.
     """
 
-    epoch: int = 0
+    step: int = 0
+    rows: list[Row] = field(default_factory=list)
     history: list[Row] = field(default_factory=list)
     best: list[float] = field(default_factory=list)
     best_epoch: int = 0
+    at_a_point: int = 0
     seconds: float = field(default=0.0, compare=False)
     step_ms: float = field(default=0.0, compare=False)
+
+    @property
+    def epoch(self) -> int:
+        """Finished epochs."""
+        return len(self.history)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One file under a folder named by all that the training depends on, so that no other training takes it up."""
+    """A folder named by all that the training depends on, so that no other training takes up what is in it.
 
-    path: Path
+    Its files are `step_<step>.npz`. Each array in one has a checksum, the CRC-32 of the ZIP format.
+    """
+
+    folder: Path
 
     @classmethod
     def of(cls, folder: str | Path, settings: Mapping[str, Any], files: list[Path]) -> "Checkpoint":
@@ -51,34 +67,55 @@ class Checkpoint:
         for path in files:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
-        return cls(Path(folder) / digest.hexdigest()[:16] / "training.npz")
+        return cls(Path(folder) / digest.hexdigest()[:16])
+
+    @classmethod
+    def named(cls, folder: str | Path, name: Any) -> "Checkpoint | None":
+        """The checkpoint of that name, which comes from a file; None if it cannot be one."""
+        return cls(Path(folder) / name) if isinstance(name, str) and re.fullmatch("[0-9a-f]{16}", name) else None
+
+    @property
+    def files(self) -> list[Path]:
+        """Saved states, the newest first."""
+        return sorted(self.folder.glob("step_*.npz"), reverse=True)
 
     def save(self, model: keras.Model, best: list[np.ndarray], progress: Progress) -> None:
-        """Write the model's and optimizer's variables, seed generators included, the best weights and the progress."""
+        """Write the model's and optimizer's variables, seed generators included, the best weights and the progress.
+
+        Raises:
+            FloatingPointError: a variable of the model that is NaN or infinite; the states on disk stay as they are.
+        """
         arrays = {f"variable_{i:04}": np.asarray(variable) for i, variable in enumerate(_variables(model))}
+        if not all(np.isfinite(arrays[f"variable_{i:04}"]).all() for i in range(len(model.variables))):
+            raise FloatingPointError(f"weights are NaN or infinite after step {progress.step:,}")
         arrays |= {f"best_{i:04}": weight for i, weight in enumerate(best)}
-        with store.replacing(self.path) as temporary, temporary.open("wb") as file:
+        path = self.folder / f"step_{progress.step:010}.npz"
+        with store.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, progress=np.array(json.dumps(asdict(progress))), **arrays)
+        for old in self.files[KEPT:]:
+            old.unlink()
 
     def restore(self, model: keras.Model) -> tuple[Progress, list[np.ndarray]] | None:
-        """Bring the model to the saved state; None where there is no whole checkpoint."""
-        try:
-            # Opened here: NumPy leaves a damaged archive open that it opened itself.
-            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            progress = Progress(**json.loads(str(arrays["progress"])))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-            print(f"{self.path} is damaged and is not used", flush=True)
-            return None
-        for i, variable in enumerate(_variables(model)):
-            variable.assign(arrays[f"variable_{i:04}"])
-        return progress, [arrays[name] for name in sorted(arrays) if name.startswith("best_")]
+        """Bring the model to the newest saved state that is whole; None where there is none."""
+        for path in self.files:
+            try:
+                # Opened here: NumPy leaves a damaged archive open that it opened itself.
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                    arrays = {name: archive[name] for name in archive.files}
+                progress = Progress(**json.loads(str(arrays["progress"])))
+                state = [arrays[f"variable_{i:04}"] for i in range(len(_variables(model)))]
+            except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+                print(f"{path} is damaged and is not used", flush=True)
+                continue
+            for variable, value in zip(_variables(model), state, strict=True):
+                variable.assign(value)
+            print(f"going on after step {progress.step:,}, from {path}", flush=True)
+            return progress, [arrays[name] for name in sorted(arrays) if name.startswith("best_")]
+        return None
 
     def remove(self) -> None:
-        """Forget it: the training is complete."""
-        shutil.rmtree(self.path.parent, ignore_errors=True)
+        """Forget it: what the training made is safe."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

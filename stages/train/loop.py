@@ -2,15 +2,16 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from stages import ranking
+from stages import interruption, ranking
 from stages.errors import UserError
+from stages.train import health
 from stages.train.checkpoint import Checkpoint, Progress, Row
 from stages.train.encoding import embed
 from stages.train.feed import PlannedBatches
@@ -19,8 +20,15 @@ from stages.train.learner import Learner
 LOG_EVERY = 10
 """Steps that are averaged into one logged point."""
 
-Log = Callable[[Mapping[str, float], int], None]
-"""Takes figures by name and the number of steps made."""
+
+class Log(Protocol):
+    """Where figures go."""
+
+    def add(self, figures: Mapping[str, float], step: int) -> None:
+        """Take figures by name, and the number of steps made."""
+
+    def flush(self) -> None:
+        """Return when all that was added would outlive this process."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ def fit(
     plan: np.ndarray,
     steps_per_epoch: int,
     checkpoint: Checkpoint,
+    checkpoint_seconds: float,
     log: Log,
 ) -> Progress:
     """Train a compiled learner on all batches of the plan; its encoder and head end with the weights of the best epoch.
@@ -50,70 +59,73 @@ def fit(
         validation: by what the epoch is chosen.
         plan: int32 `[steps, batch]`.
         steps_per_epoch: a divisor of the number of steps.
-        checkpoint: where the state is kept after each epoch, and taken up from if it is there.
-        log: called with figures of the steps and of the epochs.
+        checkpoint: where the state is kept, and taken up from if it is there; not removed at the end.
+        checkpoint_seconds: so often the state is saved, after the step that is under way; at the end always.
+        log: takes figures of the steps and of the epochs.
+
+    Raises:
+        UserError: the training diverged, or the embedding collapsed to a point.
+        Interrupted: by SIGINT or SIGTERM, after the state was saved.
     """
     learner.optimizer.build(learner.trainable_variables)
     progress, best = checkpoint.restore(learner) or (Progress(), [])
-    if progress.epoch:
-        print(f"going on after epoch {progress.epoch}, from {checkpoint.path}", flush=True)
-        for row in progress.history:
-            _log_epoch(log, row)
+    for row in progress.history:
+        _log_epoch(log, row)
     selection = _Selection(learner, validation, progress, best)
-    if progress.epoch * steps_per_epoch < len(plan):
-        learner.fit(
-            PlannedBatches(training.images, training.labels, plan[progress.epoch * steps_per_epoch :]),
-            epochs=len(plan) // steps_per_epoch,
-            initial_epoch=progress.epoch,
-            steps_per_epoch=steps_per_epoch,
-            shuffle=False,  # the plan is the order
-            callbacks=[
-                _StepLog(steps_per_epoch, log),
-                selection,
-                _History(steps_per_epoch, progress, log),
-                _Keep(checkpoint, progress, selection),
-            ],
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
+    steps = _Steps(steps_per_epoch, progress, log)
+    keep = _Keep(checkpoint, checkpoint_seconds, len(plan), progress, selection, log)
+    epochs = len(plan) // steps_per_epoch
+    with interruption.deferred():
+        while progress.step < len(plan):
+            # An epoch that was cut off is a shorter one to Keras; those after it are whole.
+            left = steps_per_epoch - len(progress.rows)
+            learner.fit(
+                PlannedBatches(training.images, training.labels, plan[progress.step :]),
+                epochs=progress.epoch + 1 if progress.rows else epochs,
+                initial_epoch=progress.epoch,
+                steps_per_epoch=left,
+                shuffle=False,  # the plan is the order
+                callbacks=[steps, selection, _History(progress, log), keep],
+                verbose=1 if sys.stdout.isatty() else 2,
+            )
     for variable, weight in zip(learner.lasting, selection.best_weights, strict=True):
         variable.assign(weight)
     return progress
 
 
-class _StepLog(keras.callbacks.Callback):
-    """Logs the figures of the steps, averaged over a few, and puts the epoch's averages into the epoch's row."""
+class _Steps(keras.callbacks.Callback):
+    """Keeps and logs the figures of the steps, logged as means of a few; ends a training that leads nowhere."""
 
-    def __init__(self, steps_per_epoch: int, log: Log) -> None:
+    def __init__(self, steps_per_epoch: int, progress: Progress, log: Log) -> None:
         super().__init__()
-        self.steps_per_epoch, self.log = steps_per_epoch, log
-        self.window: list[Row] = []
-        self.epoch_rows: list[Row] = []
-        self.steps = 0
+        self.steps_per_epoch, self.progress, self.log = steps_per_epoch, progress, log
         self.rate = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any]) -> None:
-        self.steps = epoch * self.steps_per_epoch
-        self.window, self.epoch_rows = [], []
+        self.before: Row | None = None
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any]) -> None:
         # Here, for the schedule is a step further once the batch has ended.
         self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
+        progress, loss = self.progress, self.model.statistics.loss
         figures = _take_figures(logs, self.model)
-        self.window.append(figures)
-        self.epoch_rows.append(figures)
-        if len(self.window) == LOG_EVERY or batch + 1 == self.steps_per_epoch:
+        health.check_finite(figures, progress.step + 1, self.rate, self.before, loss)
+        self.before = figures
+        progress.step += 1
+        progress.rows.append(figures)
+        progress.at_a_point = progress.at_a_point + 1 if health.is_at_a_point(figures, loss) else 0
+        done = len(progress.rows)
+        if done % LOG_EVERY == 0 or done == self.steps_per_epoch:
             # "step/" and not the bare name: an epoch's figure of the same name is another series.
-            point = {f"step/{name.removeprefix('step_')}": value for name, value in _means(self.window).items()}
-            point["step/learning_rate"] = self.rate
-            self.log(point, self.steps + batch + 1)
-            self.window = []
+            means = _means(progress.rows[-(done % LOG_EVERY or LOG_EVERY) :])
+            point = {f"step/{name.removeprefix('step_')}": value for name, value in means.items()}
+            self.log.add(point | {"step/learning_rate": self.rate}, progress.step)
+        health.check_collapse(progress.at_a_point, figures, progress.step, self.rate, loss)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         _take_figures(logs, self.model)
-        figures = _means(self.epoch_rows)
-        # Keras's own running mean is in float32; the mean of the steps' losses is the same number with more digits.
+        figures = _means(self.progress.rows)
+        # Keras's own running mean is in float32, and of a resumed epoch's latter part alone.
         logs["loss"] = figures.pop("step_loss")
         logs.update(figures | {"learning_rate": self.rate})
 
@@ -130,8 +142,8 @@ class _Selection(keras.callbacks.Callback):
         embeddings = embed(self.learner.encoder, self.validation.images)
         if not np.isfinite(embeddings).all():
             raise UserError(
-                f"training diverged in epoch {epoch + 1} (loss {logs['loss']:.3g}): embeddings are NaN or infinite; "
-                f"{_advice('a lower rate (optimizer.learning_rate)', self.learner.statistics.loss)}"
+                f"training diverged in epoch {epoch + 1} (loss {logs['loss']:.3g}): found embeddings that are NaN or "
+                f"infinite, expected finite ones; {health.advice(self.learner.statistics.loss)}"
             )
         ranked = list(ranking.leave_one_out(embeddings, self.validation.labels))
         recall, map_at_r = ranking.recall_at_k(ranked, [1])[1], ranking.map_at_r(ranked)
@@ -145,32 +157,38 @@ class _Selection(keras.callbacks.Callback):
 
 
 class _History(keras.callbacks.Callback):
-    """Writes the epoch's row, and warns of a collapse."""
+    """Writes the epoch's row."""
 
-    def __init__(self, steps_per_epoch: int, progress: Progress, log: Log) -> None:
+    def __init__(self, progress: Progress, log: Log) -> None:
         super().__init__()
-        self.steps_per_epoch, self.progress, self.log = steps_per_epoch, progress, log
+        self.progress, self.log = progress, log
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         row = {name: float(value) for name, value in logs.items()}
-        steps = (epoch + 1) * self.steps_per_epoch
-        self.progress.history.append({"epoch": epoch + 1, "step": steps, **row})
+        self.progress.history.append({"epoch": epoch + 1, "step": self.progress.step, **row})
+        self.progress.rows = []
         _log_epoch(self.log, self.progress.history[-1])
-        warning = collapse_warning(self.progress.history, self.model.statistics.loss)
-        if warning:
-            print(warning, flush=True)
         # The terminal's line has room for what tells most.
         for name in [name for name in logs if name not in ("loss", "active", "val_recall_at_1", "val_map_at_r")]:
             del logs[name]
 
 
 class _Keep(keras.callbacks.Callback):
-    """Saves the state after each epoch."""
+    """Saves the state every so often, at the end, and before an interruption."""
 
-    def __init__(self, checkpoint: Checkpoint, progress: Progress, selection: _Selection) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        every: float,
+        last_step: int,
+        progress: Progress,
+        selection: _Selection,
+        log: Log,
+    ) -> None:
         super().__init__()
-        self.checkpoint, self.progress, self.selection = checkpoint, progress, selection
-        self.since = time.perf_counter()
+        self.checkpoint, self.every, self.last_step = checkpoint, every, last_step
+        self.progress, self.selection, self.log = progress, selection, log
+        self.counted = self.saved = time.perf_counter()
         self.steps_ended: list[float] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any]) -> None:
@@ -178,38 +196,32 @@ class _Keep(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         self.steps_ended.append(time.perf_counter())
+        if batch + 1 < self.params["steps"]:  # else the epoch's end follows
+            self._save_if_due()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        self.progress.epoch = epoch + 1
-        now = time.perf_counter()
-        self.progress.seconds += now - self.since
-        self.since = now
         if len(self.steps_ended) > 1:
             self.progress.step_ms = 1000 * float(np.median(np.diff(self.steps_ended)))
-        self.checkpoint.save(self.model, self.selection.best_weights, self.progress)
+        self._save_if_due()
 
-
-def collapse_warning(history: list[Row], loss: Any) -> str | None:
-    """A line if the embeddings draw together to a point while the loss stays where a point leaves it.
-
-    In a point all distances are 0, and hardly any gradient leads out of it. The loss says by `collapsed` what it is
-    there; one that does not say, or says None, is never warned of.
-    """
-    plateau = getattr(loss, "collapsed", None)
-    first, latest = history[0], history[-1]
-    if plateau is None or not latest["loss"] > 0.9 * plateau > 0:
-        return None
-    if latest["hardest_negative"] >= 0.02 * first["hardest_negative"]:
-        return None
-    return (
-        f"the embedding collapses: loss {latest['loss']:.3f} of {plateau:.3f} at a point, mean distance to the hardest "
-        f"negative {latest['hardest_negative']:.3g}; {_advice('a lower rate', loss)}"
-    )
-
-
-def _advice(first: str, loss: Any) -> str:
-    soften = getattr(loss, "soft", None) is False
-    return f"try {first}, a longer warm-up, or loss.soft=true" if soften else f"try {first} or a longer warm-up"
+    def _save_if_due(self) -> None:
+        stop = interruption.requested() is not None
+        now = time.perf_counter()
+        if stop or now - self.saved >= self.every or self.progress.step == self.last_step:
+            self.progress.seconds += now - self.counted
+            self.counted = now
+            # Before the state: what it says was logged must not be lost with this process.
+            self.log.flush()
+            try:
+                self.checkpoint.save(self.model, self.selection.best_weights, self.progress)
+            except FloatingPointError as error:
+                raise UserError(f"training diverged: {error}; {health.advice(self.model.statistics.loss)}") from None
+            self.saved = time.perf_counter()
+        if stop:
+            interruption.raise_if_requested(
+                f"step {self.progress.step:,} of {self.last_step:,} is kept in {self.checkpoint.folder}; the same "
+                "command goes on from there"
+            )
 
 
 def _take_figures(logs: dict[str, Any], model: Learner) -> Row:
@@ -217,7 +229,7 @@ def _take_figures(logs: dict[str, Any], model: Learner) -> Row:
 
 
 def _log_epoch(log: Log, row: Row) -> None:
-    log({f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")}, int(row["step"]))
+    log.add({f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")}, int(row["step"]))
 
 
 def _means(rows: list[Row]) -> Row:

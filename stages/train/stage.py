@@ -77,7 +77,7 @@ def run(
         "network": network,
         "loss": loss,
         "optimizer": optimizer,
-        "train": train.model_dump(),
+        "train": train.model_dump(exclude={"checkpoint_seconds"}),
         "seed": seed,
         "threads": threads,
     }
@@ -85,16 +85,16 @@ def run(
     checkpoint = Checkpoint.of(paths.checkpoints, settings, files)
     folder, figure = Path(paths.model), Path(paths.plots) / "training.png"
     names = {"data": data.name, "network": _short(network), "loss": _short(loss)}
-    unfinished = checkpoint.path.with_name("run.json")
+    unfinished = checkpoint.folder / "run.json"
     with tracking.started(folder / "run.json", " ".join(names.values()), names, unfinished) as run:
         run.params(settings | {"parameters": encoder.count_params()})
         run.params({"network": names["network"], "loss": names["loss"]})  # MLflow's charts cut `_target_` short
         run.artifact(params_file)
         run.dataset(training.images, training.labels, data.name, paths.prepared)
-        progress = fit(learner, training, validation, plan, train.steps_per_epoch, checkpoint, _log_to(run))
-        for head in _save(learner, folder):
-            run.artifact(head)
-        curves.write(progress.history, folder / "history.csv", figure)
+        progress = fit(
+            *(learner, training, validation, plan, train.steps_per_epoch),
+            *(checkpoint, train.checkpoint_seconds, _ToRun(run)),
+        )
         recall, map_at_r = progress.best
         best = {"best_epoch": progress.best_epoch, "best_val_recall_at_1": recall, "best_val_map_at_r": map_at_r}
         facts = {
@@ -102,13 +102,18 @@ def run(
             "step_ms": round(progress.step_ms, 2),
             "parameters": encoder.count_params(),
         }
-        store.save_json(folder / "training.json", facts)
+        with store.together():
+            heads = _save(learner, folder)
+            curves.write(progress.history, folder / "history.csv", figure)
+            store.save_json(folder / "training.json", facts | {"checkpoint": checkpoint.folder.name})
+            store.save_json(folder / "run.json", {"run_id": run.run_id})
+        for head in heads:
+            run.artifact(head)
         run.metrics(best | facts, train.steps)
         run.artifact(figure, "plots")
         run.artifact(folder / "history.csv")
         examples = training.images[:2]
         run.model(encoder, examples, embed(encoder, examples))
-    checkpoint.remove()
     print(
         f"{encoder.count_params():,} parameters, {train.steps} steps of {plan.shape[1]} images; kept epoch "
         f"{progress.best_epoch} of {progress.epoch}: validation recall@1 {recall:.4f}, MAP@R {map_at_r:.4f}"
@@ -168,7 +173,7 @@ def _files_behind(paths: config.Paths) -> list[Path]:
 def _save(learner: Learner, folder: Path) -> list[Path]:
     """Write the encoder and, where the loss has one, its head; returns the path of the head's file, if there is one."""
     head = folder / "head.keras"
-    head.unlink(missing_ok=True)  # of an earlier loss: it would judge embeddings that it does not know
+    store.remove(head)  # of an earlier loss: it would judge embeddings that it does not know
     with store.replacing(folder / "embedder.keras") as path:
         learner.encoder.save(path)
     if learner.head is None:
@@ -180,20 +185,32 @@ def _save(learner: Learner, folder: Path) -> list[Path]:
     return [head]
 
 
-def _log_to(run: tracking.Run) -> Any:
-    """Sends what was logged once an epoch: a call to MLflow costs far more than a number."""
-    points: list[tracking.Point] = []
-    sent = run.last_step("epoch/loss")  # by an earlier attempt, which did not come to its end
+class _ToRun:
+    """Sends figures to an MLflow run, many at once: a call to MLflow costs far more than a number.
 
-    def log(figures: Mapping[str, float], step: int) -> None:
-        if step <= sent:
-            return
-        points.append(tracking.Point(figures, step))
-        if any(name.startswith("epoch/") for name in figures):
-            run.points(points)
-            points.clear()
+    What an earlier attempt sent, which did not come to its end, is not sent again.
+    """
 
-    return log
+    def __init__(self, run: tracking.Run) -> None:
+        self._run = run
+        self._points: list[tracking.Point] = []
+        self._sent = {series: run.last_step(f"{series}/loss") for series in ("step", "epoch")}
+
+    def add(self, figures: Mapping[str, float], step: int) -> None:
+        series = next(iter(figures)).partition("/")[0]
+        if step > self._sent[series]:
+            self._points.append(tracking.Point(figures, step))
+        if series == "epoch":
+            self._send()
+
+    def flush(self) -> None:
+        self._send()
+        self._run.flush()
+
+    def _send(self) -> None:
+        if self._points:
+            self._run.points(self._points)
+            self._points = []
 
 
 def _short(section: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """Building what a `_target_` section of the configuration names: networks, losses, optimizers."""
 
 import difflib
-import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,16 +9,7 @@ from typing import Any
 import keras
 
 from stages.errors import UserError
-
-KERAS_PARTS = (
-    keras.losses.Loss,
-    keras.layers.Layer,
-    keras.Model,
-    keras.optimizers.Optimizer,
-    keras.optimizers.schedules.LearningRateSchedule,
-    keras.initializers.Initializer,
-    keras.regularizers.Regularizer,
-)
+from stages.train import trusted
 
 
 def build(section: Mapping[str, Any], name: str, allowed: Sequence[str] = (), kind: type = object, **given: Any) -> Any:
@@ -35,16 +25,12 @@ def build(section: Mapping[str, Any], name: str, allowed: Sequence[str] = (), ki
         given: arguments that the caller knows and the section need not name.
 
     Raises:
-        UserError: the target does not exist, is neither a part of Keras's kinds nor a builder of this project, lacks an
-            argument or does not take one, refuses a value, or gives something of another kind.
+        UserError: the target does not exist, may not be called, lacks an argument or does not take one, refuses a
+            value, or gives something of another kind.
     """
     path = section["_target_"]
-    target = _resolve(path, f"{name}._target_", allowed)
-    arguments = {
-        key: build(value, f"{name}.{key}", allowed) if isinstance(value, Mapping) and "_target_" in value else value
-        for key, value in section.items()
-        if key != "_target_"
-    }
+    target = trusted.resolve(path, f"{name}._target_", allowed)
+    arguments = {key: _argument(value, f"{name}.{key}", allowed) for key, value in section.items() if key != "_target_"}
     _check_arguments(target, {**given, **arguments}, name, path)
     try:
         built = target(**given, **arguments)
@@ -52,43 +38,16 @@ def build(section: Mapping[str, Any], name: str, allowed: Sequence[str] = (), ki
         raise UserError(f"{name}: {path} refuses its arguments: {' '.join(str(error).split())}") from error
     if not isinstance(built, kind):
         raise UserError(f"{name}._target_: {path} gives a {type(built).__name__}, expected a Keras {kind.__name__}")
+    if isinstance(built, keras.Model):
+        trusted.refuse_foreign_code(built, name, path)
     return built
 
 
-def _resolve(path: str, name: str, allowed: Sequence[str]) -> Callable[..., Any]:
-    module_name, _, attribute = path.rpartition(".")
-    if not module_name:
-        raise UserError(f"{name}: found {path!r}, expected a dotted path such as keras.optimizers.Adam")
-    try:
-        target = getattr(_import(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"{name}: found {path!r}, which does not exist ({error})") from None
-    if not _is_allowed(target, path, allowed):
-        raise UserError(
-            f"{name}: found {path!r}, expected a Keras loss, layer, model, optimizer, schedule, or a builder of this "
-            f"project; to allow it, add it to allowed_targets"
-        )
-    return target
-
-
-def _import(name: str) -> Any:
-    # `keras.optimizers.schedules` is an attribute of a module in some releases and a module in others.
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        parent, _, attribute = name.rpartition(".")
-        if not parent or error.name != name:
-            raise
-        return getattr(_import(parent), attribute)
-
-
-def _is_allowed(target: Any, path: str, allowed: Sequence[str]) -> bool:
-    # Judged by what the path resolves to: `keras.….tarfile.open` begins with keras too.
-    if path in allowed:
-        return callable(target)
-    if inspect.isclass(target):
-        return issubclass(target, KERAS_PARTS)
-    return inspect.isfunction(target) and target.__module__.startswith("stages.train.")
+def _argument(value: Any, name: str, allowed: Sequence[str]) -> Any:
+    if isinstance(value, Mapping) and "_target_" in value:
+        return build(value, name, allowed)
+    trusted.refuse_hidden_objects(value, name)
+    return value
 
 
 def _check_arguments(target: Callable[..., Any], arguments: Mapping[str, Any], name: str, path: str) -> None:

@@ -133,3 +133,14 @@ def test_refuses_what_is_no_model(configured, content):
 def test_missing_model_says_which_stage_makes_it(configured):
     with pytest.raises(UserError, match="expected the output of the train stage"):
         run(configured)
+
+
+def test_forgets_the_state_of_the_training_that_made_the_model_and_no_other(configured):
+    saved(configured, small_model())
+    checkpoints = Path(configured.paths.checkpoints)
+    for name in ("0123456789abcdef", "fedcba9876543210"):
+        (checkpoints / name).mkdir(parents=True)
+        (checkpoints / name / "step_0000000004.npz").write_bytes(b"")
+    store.save_json(Path(configured.paths.model) / "training.json", {"checkpoint": "0123456789abcdef"})
+    run(configured)
+    assert [path.name for path in checkpoints.iterdir()] == ["fedcba9876543210"]

@@ -68,9 +68,9 @@ def test_order_is_that_of_paths_and_their_endings_may_be_in_capitals(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("last", "channels", "expected"), [(GREY, None, 1), (COLOUR, None, 3), (GREY, 3, 3), (COLOUR, 1, 1)]
+    ("last", "channels", "expected"), [(GREY, None, 1), (COLOUR, 3, 3), (GREY, 3, 3), (COLOUR, 1, 1)]
 )
-def test_grey_if_all_are_grey_unless_told(
+def test_grey_if_all_are_grey_and_mixed_only_as_told(
     tmp_path: Path, last: np.ndarray, channels: int | None, expected: int
 ) -> None:
     small.write_folders(tmp_path / "train", GREY, LABELS)

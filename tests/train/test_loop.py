@@ -1,12 +1,17 @@
+import os
+import signal
+
 import keras
 import numpy as np
 import pytest
 
-from stages.train import strategy
+from stages import interruption
+from stages.errors import UserError
+from stages.train import health, strategy
 from stages.train.augmentation import RandomAffine
 from stages.train.checkpoint import Checkpoint
 from stages.train.learner import Learner
-from stages.train.loop import Images, collapse_warning, fit
+from stages.train.loop import Images, fit
 from stages.train.losses import PairContrastiveLoss, SiameseLoss, TripletHardLoss, TripletLoss
 from stages.train.networks import compact
 from stages.train.statistics import TripletStatistics
@@ -27,46 +32,118 @@ LOSSES = [TripletHardLoss(margin=0.5), SiameseLoss()]
 NAMES = ["batch_hard", "siamese"]
 
 
-def learner(seed=0, loss=LOSSES[0]):
+def learner(seed=0, loss=LOSSES[0], rate=0.01):
     strategy.set_up(seed, 2)
     encoder = compact((8, 8, 1), 4, (4, 4, 8))
     augmentation = RandomAffine(shift=1, rotation=10, seed=1)
     model = Learner(encoder, augmentation, TripletStatistics(loss), loss.head(4))
-    schedule = keras.optimizers.schedules.CosineDecay(0.01, 12)
+    schedule = keras.optimizers.schedules.CosineDecay(rate, 12)
     model.compile(optimizer=keras.optimizers.Adam(schedule), loss=loss)
     model.build((None, 8, 8, 1))
     return model
 
 
-def train(model, data, checkpoint, log=lambda figures, step: None):
+class Log:
+    """Keeps what was logged, and hears of each step that is."""
+
+    def __init__(self, heard=lambda step: None):
+        self.points, self.heard, self.flushed = [], heard, 0
+
+    def add(self, figures, step):
+        self.points.append((figures, step))
+        self.heard(step)
+
+    def flush(self):
+        self.flushed = len(self.points)
+
+
+def train(model, data, checkpoint, log=None, seconds=0):
     training, validation, plan = data
-    return fit(model, training, validation, plan, STEPS_PER_EPOCH, checkpoint, log)
+    return fit(model, training, validation, plan, STEPS_PER_EPOCH, checkpoint, seconds, log or Log())
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
-def test_interrupted_training_goes_on_to_the_same_weights_and_history(data, tmp_path, capsys, loss):
-    whole = learner(loss=loss)
-    unbroken = train(whole, data, Checkpoint(tmp_path / "whole" / "training.npz"))
+class Cut(Exception):
+    """As a kill: nothing is saved because of it."""
 
-    class Cut(Exception):
-        pass
 
-    def cut_in_third_epoch(figures, step):
-        if step > 2 * STEPS_PER_EPOCH:
+def cut_before_saving(monkeypatch, step):
+    """Let the state after `step` steps not be saved any more."""
+    save = Checkpoint.save
+
+    def save_or_die(self, model, best, progress):
+        if progress.step >= step:
             raise Cut
+        save(self, model, best, progress)
 
-    checkpoint = Checkpoint(tmp_path / "cut" / "training.npz")
-    with pytest.raises(Cut):
-        train(learner(loss=loss), data, checkpoint, cut_in_third_epoch)
-    resumed = learner(seed=5, loss=loss)  # weights and random numbers come from the checkpoint
-    progress = train(resumed, data, checkpoint)
+    monkeypatch.setattr(Checkpoint, "save", save_or_die)
 
-    assert "going on after epoch 2" in capsys.readouterr().out
-    assert progress == unbroken
+
+@pytest.fixture(scope="module", params=LOSSES, ids=NAMES)
+def unbroken(request, data, tmp_path_factory):
+    model, log = learner(loss=request.param), Log()
+    progress = train(model, data, Checkpoint(tmp_path_factory.mktemp("whole")), log)
+    return request.param, model, progress, log.points
+
+
+@pytest.mark.parametrize("step", [4, 6])  # begun again at the end of an epoch, and within one
+def test_a_training_cut_at_any_step_goes_on_to_the_same_weights_history_and_log(
+    unbroken, data, tmp_path, monkeypatch, capsys, step
+):
+    loss, whole, expected, points = unbroken
+    checkpoint, first = Checkpoint(tmp_path), Log()
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        cut_before_saving(patch, step)
+        train(learner(loss=loss), data, checkpoint, first)
+    resumed, second = learner(seed=5, loss=loss), Log()  # weights and random numbers come from the checkpoint
+    progress = train(resumed, data, checkpoint, second)
+
+    assert f"going on after step {step - 1}, from" in capsys.readouterr().out
+    assert progress == expected
     assert len(progress.history) == 4
-    assert (loss.head(4) is None) == (whole.head is None)
-    for expected, found in zip(whole.get_weights(), resumed.get_weights(), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for there, here in zip(weights(whole), weights(resumed), strict=True):
+        for one, other in zip(there, here, strict=True):
+            np.testing.assert_array_equal(other, one)
+    logged = {(s, next(iter(figures))): figures for figures, s in [*first.points, *second.points]}
+    assert logged == {(s, next(iter(figures))): figures for figures, s in points}
+
+
+def test_a_signal_is_heard_after_the_step_and_the_same_command_goes_on(unbroken, data, tmp_path):
+    loss, whole, expected, _ = unbroken
+    steps = []
+
+    def kill_once(step):
+        steps.append(step)
+        if steps.count(6) == 1 and step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    said = "step 6 of 12 is kept in .*; the same command goes on"
+    before = {number: signal.getsignal(number) for number in interruption.SIGNALS}
+    interruption.handle()
+    try:
+        with pytest.raises(interruption.Interrupted, match=said) as end:
+            train(learner(loss=loss), data, Checkpoint(tmp_path), Log(kill_once), seconds=1000)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert end.value.status == 143
+    resumed = learner(seed=5, loss=loss)
+    assert train(resumed, data, Checkpoint(tmp_path)) == expected
+    np.testing.assert_array_equal(resumed.get_weights()[0], whole.get_weights()[0])
+
+
+def test_what_was_logged_is_safe_before_the_state_is_saved(data, tmp_path, monkeypatch):
+    log, saved = Log(), []
+    monkeypatch.setattr(Checkpoint, "save", lambda *_: saved.append((log.flushed, len(log.points))))
+    train(learner(), data, Checkpoint(tmp_path), log)
+    assert len(saved) == 12
+    assert all(flushed == added for flushed, added in saved)
+
+
+def test_the_state_is_saved_no_more_often_than_asked_and_at_the_end(data, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(Checkpoint, "save", lambda self, model, best, progress: saved.append(progress.step))
+    train(learner(), data, Checkpoint(tmp_path), seconds=1000)
+    assert saved == [12]
 
 
 def test_batches_come_in_the_order_of_the_plan(data, tmp_path, monkeypatch):
@@ -74,7 +151,7 @@ def test_batches_come_in_the_order_of_the_plan(data, tmp_path, monkeypatch):
     model = learner()
     model.run_eagerly = True
     monkeypatch.setattr(model.statistics, "update_state", lambda labels, embeddings: seen.append(np.asarray(labels)))
-    train(model, data, Checkpoint(tmp_path / "training.npz"))
+    train(model, data, Checkpoint(tmp_path))
     training, _, plan = data
     np.testing.assert_array_equal(seen[-len(plan) :], training.labels[plan])
 
@@ -89,7 +166,7 @@ def test_encoder_and_head_end_with_the_weights_of_their_best_epoch(data, tmp_pat
     remember = keras.callbacks.Callback()
     remember.on_epoch_end = lambda epoch, logs=None: kept.append(weights(model))
     monkeypatch.setattr("stages.train.loop._Keep", lambda *arguments: remember)
-    progress = train(model, data, Checkpoint(tmp_path / "training.npz"))
+    progress = train(model, data, Checkpoint(tmp_path))
     assert (progress.best_epoch, progress.best) == (2, [0.9, 0.5])
     for part, best, last in zip(weights(model), kept[1], kept[3], strict=True):
         for expected, found in zip(best, part, strict=True):
@@ -103,24 +180,44 @@ def weights(model):
 
 
 def test_steps_and_epochs_are_logged_once_each(data, tmp_path):
-    logged = []
-    train(learner(), data, Checkpoint(tmp_path / "training.npz"), lambda figures, step: logged.append((figures, step)))
-    assert [step for figures, step in logged if "step/loss" in figures] == [3, 6, 9, 12]
-    epochs = [(figures, step) for figures, step in logged if "epoch/loss" in figures]
+    log = Log()
+    train(learner(), data, Checkpoint(tmp_path), log)
+    assert [step for figures, step in log.points if "step/loss" in figures] == [3, 6, 9, 12]
+    epochs = [(figures, step) for figures, step in log.points if "epoch/loss" in figures]
     assert [step for _, step in epochs] == [3, 6, 9, 12]
-    for (step_figures, _), (epoch_figures, _) in zip(logged[::2], epochs, strict=True):
+    for (step_figures, _), (epoch_figures, _) in zip(log.points[::2], epochs, strict=True):
         assert epoch_figures["epoch/loss"] == pytest.approx(step_figures["step/loss"])
         assert epoch_figures["epoch/easy"] == pytest.approx(step_figures["step/easy"])
 
 
-def test_damaged_checkpoint_is_not_used(data, tmp_path, capsys):
-    checkpoint = Checkpoint(tmp_path / "training.npz")
-    checkpoint.path.write_bytes(b"PK\x03\x04 not an archive")
+@pytest.mark.parametrize(
+    "damage", [lambda whole: whole[: len(whole) // 2], lambda whole: b"", lambda whole: flipped(whole)]
+)
+def test_of_two_states_the_one_before_is_used_where_the_newest_is_damaged(data, tmp_path, capsys, damage):
+    checkpoint = Checkpoint(tmp_path)
+    train(learner(), data, checkpoint)
+    newest, before = checkpoint.files
+    assert (newest.name, before.name) == ("step_0000000012.npz", "step_0000000011.npz")
+    newest.write_bytes(damage(newest.read_bytes()))
+    assert step_of(checkpoint) == 11
+    assert f"{newest} is damaged and is not used" in capsys.readouterr().out
+    before.write_bytes(b"PK\x03\x04 not an archive")
     assert checkpoint.restore(learner()) is None
-    assert "damaged" in capsys.readouterr().out
 
 
-def test_checkpoint_of_other_settings_or_data_is_another_file(tmp_path):
+def step_of(checkpoint):
+    restored = checkpoint.restore(learner(seed=5))
+    assert restored is not None
+    return restored[0].step
+
+
+def flipped(whole):
+    """One bit in the middle of the largest array."""
+    middle = len(whole) // 2
+    return whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+
+
+def test_checkpoint_of_other_settings_or_data_is_another_folder(tmp_path):
     file = tmp_path / "labels.npy"
     np.save(file, np.arange(3))
     first = Checkpoint.of(tmp_path, {"margin": 0.5}, [file])
@@ -130,29 +227,91 @@ def test_checkpoint_of_other_settings_or_data_is_another_file(tmp_path):
     assert Checkpoint.of(tmp_path, {"margin": 0.5}, [file]) != first
 
 
-START = {"loss": 0.6, "hardest_negative": 0.3, "norm": 1.0}
+@pytest.mark.parametrize("name", ["../../etc", "", "0123456789abcdef/..", None, 5, "/home"])
+def test_a_checkpoint_named_by_a_file_lies_in_its_folder(tmp_path, name):
+    assert Checkpoint.named(tmp_path, name) is None
+    assert Checkpoint.named(tmp_path, "0123456789abcdef") == Checkpoint(tmp_path / "0123456789abcdef")
+
+
+def test_nan_ends_the_training_at_its_step_and_keeps_the_last_good_state(data, tmp_path):
+    model, checkpoint = learner(), Checkpoint(tmp_path)
+
+    def poison(step):
+        if step == 6:
+            model.encoder.trainable_variables[0].assign(np.nan * model.encoder.trainable_variables[0])
+
+    # The log hears of step 6 before its state is saved, and step 7 is the first that is computed from it.
+    with pytest.raises(UserError) as caught:
+        train(model, data, checkpoint, Log(poison), seconds=1000)
+    line = str(caught.value)
+    assert line.startswith("training diverged at step 7: found loss nan (")
+    for part in (
+        "one step before), mean length of the embeddings nan, learning rate 0.",
+        "try a lower optimizer.learning_rate",
+    ):
+        assert part in line
+    assert "\n" not in line
+    with pytest.raises(UserError, match="training diverged: weights are NaN or infinite after step 6; try"):
+        train(learner_poisoned_at(6), data, checkpoint)
+    assert checkpoint.files[0].name == "step_0000000005.npz"
+    assert step_of(checkpoint) == 5
+
+
+def learner_poisoned_at(step):
+    model = learner()
+    apply = model.optimizer.apply
+
+    def poisoning(*given, **named):
+        apply(*given, **named)
+        if int(model.optimizer.iterations) == step:
+            variable = model.encoder.trainable_variables[0]
+            variable.assign(np.nan * variable)
+
+    model.optimizer.apply = poisoning
+    model.run_eagerly = True
+    return model
+
+
+FIGURES = {"step_loss": 0.6, "hardest_negative": 0.3, "norm": 1.0}
 
 
 @pytest.mark.parametrize(
-    ("loss", "collapsed"),
+    ("loss", "at_a_point"),
     [
         (TripletHardLoss(0.5), 0.5),
         (TripletHardLoss(soft=True), 0.69),
+        (TripletHardLoss(0.5, distance_metric="angular"), 0.5),
         (TripletLoss(0.4), 0.4),
         (SiameseLoss(), 0.69),
         (PairContrastiveLoss(0.8), 0.32),
         (PairContrastiveLoss(0.8, convention="hadsell"), 0.16),
     ],
 )
-def test_collapse_is_told_and_progress_is_not(loss, collapsed):
-    warning = collapse_warning([START, START | {"loss": collapsed, "hardest_negative": 0.001}], loss)
-    assert warning is not None
-    assert "collapses" in warning
-    assert ("loss.soft=true" in warning) == (getattr(loss, "soft", None) is False)
-    assert collapse_warning([START, START | {"loss": collapsed / 2, "hardest_negative": 0.001}], loss) is None
-    assert collapse_warning([START, START | {"loss": collapsed}], loss) is None
+def test_a_point_is_told_from_progress(loss, at_a_point):
+    near = {"squared-L2": 1e-6, "angular": 5e-7}.get(getattr(loss, "distance_metric", "L2"), 1e-3)
+    point = FIGURES | {"step_loss": at_a_point, "hardest_negative": near}
+    assert health.is_at_a_point(point, loss)
+    assert not health.is_at_a_point(point | {"step_loss": at_a_point / 2}, loss)
+    assert not health.is_at_a_point(point | {"hardest_negative": 100 * near}, loss)
 
 
 @pytest.mark.parametrize("loss", [TripletLoss(reduction="sum"), keras.losses.MeanSquaredError()])
-def test_a_loss_that_says_nothing_of_a_collapse_is_not_warned_of(loss):
-    assert collapse_warning([START, START | {"loss": 1.0, "hardest_negative": 0.001}], loss) is None
+def test_of_a_loss_that_says_nothing_of_a_point_none_is_seen(loss):
+    assert not health.is_at_a_point(FIGURES | {"step_loss": 1.0, "hardest_negative": 1e-9}, loss)
+
+
+def test_an_embedding_that_stays_a_point_ends_the_training(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(health, "PATIENCE", 5)
+    model = learner(rate=0.0)
+    layer = model.encoder.layers[-1] if model.encoder.layers[-1].weights else model.encoder.layers[-2]
+    for weight in layer.trainable_variables:
+        weight.assign(np.full(weight.shape, 1e-9) if len(weight.shape) > 1 else np.ones(weight.shape))
+    with pytest.raises(UserError) as caught:
+        train(model, data, Checkpoint(tmp_path))
+    line = str(caught.value)
+    assert (
+        "the embedding collapsed to a point, seen at step 5: for 5 steps found the loss at what a point costs, 0.5"
+        in line
+    )
+    assert "loss.soft=true" in line
+    assert "\n" not in line

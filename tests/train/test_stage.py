@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def train(configured, tmp_path):
     stage.run(**arguments_for(stage.run, configured, tmp_path / "params.yaml"))
 
 
-def test_makes_what_later_stages_read_and_forgets_its_checkpoint(tmp_path):
+def test_makes_what_later_stages_read_and_keeps_its_state_until_these_have_it(tmp_path):
     configured = settings(tmp_path)
     write_prepared(configured)
     train(configured, tmp_path)
@@ -33,7 +34,9 @@ def test_makes_what_later_stages_read_and_forgets_its_checkpoint(tmp_path):
     assert store.load_json(model / "training.json")["train_seconds"] > 0
     assert (model / "history.csv").read_text().splitlines()[0].startswith("epoch,step,loss,")
     assert len((model / "history.csv").read_text().splitlines()) == 3
-    assert list(Path(configured.paths.checkpoints).iterdir()) == []
+    # Which embed forgets: until DVC has the outputs, a training that is begun again goes on from here.
+    (kept,) = Path(configured.paths.checkpoints).iterdir()
+    assert kept.name == store.load_json(model / "training.json")["checkpoint"]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_refuses_a_validation_split_by_which_epochs_cannot_be_compared(tmp_path)
 def test_training_that_diverges_ends_with_a_line(tmp_path):
     configured = settings(tmp_path, "optimizer=adam", "optimizer.learning_rate=1e38")
     write_prepared(configured)
-    with pytest.raises(UserError, match=r"training diverged in epoch \d .*try a lower rate"):
+    with pytest.raises(UserError, match=r"training diverged.*; try a lower optimizer.learning_rate"):
         train(configured, tmp_path)
     assert not (Path(configured.paths.model) / "embedder.keras").exists()
 
@@ -141,13 +144,15 @@ def test_interrupted_training_goes_on_in_its_mlflow_run_and_logs_nothing_twice(t
     run_id = store.load_json(run_file)["run_id"]
     assert client.get_run(run_id).info.status == "FINISHED"
     assert [point.step for point in client.get_metric_history(run_id, "epoch/loss")] == [2, 4]
+    shutil.rmtree(configured.paths.checkpoints)  # as embed does
     train(configured, tmp_path)
     assert run_file.read_bytes() != interrupted
 
 
-def test_a_server_that_does_not_answer_is_named(tmp_path, monkeypatch):
+def test_a_server_that_does_not_answer_stops_no_training(tmp_path, monkeypatch, capsys):
     configured = settings(tmp_path)
     write_prepared(configured)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI: http://127.0.0.1:9 does not answer"):
-        train(configured, tmp_path)
+    train(configured, tmp_path)
+    assert "http://127.0.0.1:9 does not answer" in capsys.readouterr().err
+    assert (Path(configured.paths.model) / "embedder.keras").is_file()

@@ -11,6 +11,7 @@ from stages.prepare.labelled import Labelled
 from stages.prepare.readers import csv_table
 from stages.prepare.readers.csv_rows import line_of
 from stages.prepare.readers.kinds import advice
+from stages.prepare.readers.opening import check_ordinary
 
 FOUR = ("train_images", "train_labels", "test_images", "test_labels")
 _ENDINGS = (".csv", ".csv.gz")
@@ -48,13 +49,15 @@ def read(
 
 
 def _candidates(folder: Path, pattern: str) -> list[Path]:
-    found = (path for ending in _ENDINGS for path in folder.glob(pattern + ending))
-    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+    named = (path for ending in _ENDINGS for path in folder.glob(pattern + ending))
+    found = sorted(path for path in named if not path.name.startswith("."))
+    return [path for path in found if path.is_file()] or found
 
 
 def _only(folder: Path, pattern: str, name: str) -> Path:
     found = _candidates(folder, pattern)
     if len(found) == 1:
+        check_ordinary(found[0])
         return found[0]
     if found:
         names = " and ".join(path.name for path in found)

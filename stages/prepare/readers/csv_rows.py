@@ -1,19 +1,25 @@
 """The lines of a CSV file one by one: slow and exact, to look at a header and to say where a file is wrong."""
 
 import csv
-import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import NoReturn
 
 from stages.errors import UserError
+from stages.prepare.readers.opening import opened
 
 PIXEL = "an integer from 0 to 255"
 _PIXELS = frozenset(str(value) for value in range(256))
-_WRITTEN_OTHERWISE = re.compile(r"0[xX][0-9a-fA-F]{1,2}|0*(25[0-5]|2[0-4]\d|1?\d?\d)")  # which Arrow takes as well
+_WRITTEN_OTHERWISE = re.compile(
+    r"0[xX][0-9a-fA-F]{1,2}|0*(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+)  # which Arrow takes as well
+_LONGEST = 16 << 20  # bytes of a line: four million pixels
+_SHOWN = 200  # letters of what Arrow says, which may quote a whole row
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,12 @@ def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     Raises:
         UserError: the file is not gzip though it is called `.gz`, ends early, or is not UTF-8 text.
     """
-    number = 0
-    for line in _lines(path):
-        for part in line.rstrip(b"\r\n").split(b"\r"):
-            number += 1
-            text = _decode(part.removeprefix(b"\xef\xbb\xbf") if number == 1 else part, path, number)
-            if text:
-                yield number, next(csv.reader([text]), [""]) if '"' in text else text.split(",")
+    for number, line in enumerate(_lines(path), 1):
+        if len(line) >= _LONGEST:
+            raise UserError(f"{path}: row {number}: found {_LONGEST:,} bytes without an end, expected shorter rows")
+        text = _decode(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, path, number)
+        if text:
+            yield number, _cells(text, path, number)
 
 
 def line_of(layout: Layout, index: int) -> int:
@@ -62,13 +67,25 @@ def refuse(layout: Layout, error: Exception) -> NoReturn:
     Raises:
         UserError: always; it names row and column of the first fault.
     """
+    check_whole(layout.path)
     number = None
     for number, cells in rows(layout.path):
         if number > layout.skip:
             _check(layout, number, cells)
     if number is None or number <= layout.skip:
         raise UserError(f"{layout.path}: found a header and no rows, expected rows below it")
-    raise UserError(f"{layout.path}: not readable as CSV ({' '.join(str(error).split())})")
+    raise UserError(f"{layout.path}: not readable as CSV ({' '.join(str(error).split())[:_SHOWN]})")
+
+
+def check_whole(path: Path) -> None:
+    """Unpack a compressed file to its end: a row of one that is damaged is not to be taken for the fault.
+
+    Raises:
+        UserError: it ends early, or its checksum is another.
+    """
+    with _telling(path), opened(path) as file:
+        while file.read(_LONGEST):
+            pass
 
 
 def _check(layout: Layout, number: int, cells: list[str]) -> None:
@@ -84,17 +101,24 @@ def _check(layout: Layout, number: int, cells: list[str]) -> None:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
+    with _telling(path), opened(path) as file:
+        # Latin-1 gives every byte back as it was, and this knows all three ends of lines.
+        text = io.TextIOWrapper(file, encoding="latin-1", newline=None)
+        while line := text.readline(_LONGEST):
+            yield line.removesuffix("\n").encode("latin-1")
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Turn what opening and unpacking raise into a `UserError`, but a lack of permission, which says it itself."""
     try:
-        with _open(path) as file:
-            yield from file
+        yield
     except EOFError:
         raise UserError(f"{path}: found the end in the middle of the compressed data, expected a whole file") from None
+    except PermissionError:
+        raise
     except (OSError, zlib.error) as error:
         raise UserError(f"{path}: not readable ({error})") from None
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
 def _decode(line: bytes, path: Path, number: int) -> str:
@@ -105,3 +129,16 @@ def _decode(line: bytes, path: Path, number: int) -> str:
     if "\0" in text:  # UTF-16 without its mark is full of them
         raise UserError(f"{path}: row {number}: found bytes that are not UTF-8 text, expected CSV in UTF-8")
     return text
+
+
+def _cells(text: str, path: Path, number: int) -> list[str]:
+    if '"' not in text:
+        return text.split(",")
+    try:
+        return next(csv.reader([text], strict=True), [""])
+    except csv.Error as error:
+        if "end of data" in str(error):
+            raise UserError(f"{path}: row {number}: found a quote that is not closed, expected one behind it") from None
+        if "field limit" in str(error):
+            raise UserError(f"{path}: row {number}: not readable as CSV ({error})") from None
+        return next(csv.reader([text]), [""])  # Arrow is not strict about what stands behind a quote

@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from stages.errors import UserError
 from stages.prepare.readers.csv_rows import Layout, line_of, refuse, rows
+from stages.prepare.readers.opening import Unpacked
 
 Content = Literal["images", "labels", "both"]
 LABEL_NAMES = ("label", "labels", "class", "target")
-_INTEGER = re.compile(r"[+-]?\d+")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|[+-]?inf(inity)?", re.IGNORECASE)
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?|nan|[+-]?inf(inity)?", re.IGNORECASE)
 _BLOCK = 1 << 20  # bytes that Arrow takes at a time; a row must fit
 
 
@@ -60,7 +61,7 @@ def read(path: Path, content: Content) -> Table:
                 batch = batch.remove_column(batch.num_columns - 1)
             if batch.num_columns:
                 pixels.append(batch.to_tensor(row_major=True).to_numpy())
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         refuse(layout, error)
     codes, names = _distinct(labels)
     if content == "labels":
@@ -112,12 +113,8 @@ def _label_column(path: Path, line: int, cells: list[str], named: list[int]) -> 
 def _is_header(cells: list[str]) -> bool:
     """Whether these are names of columns: none reads as a number, or they count from 0 or 1 as data frames do."""
     if cells and all(_INTEGER.fullmatch(cell) for cell in cells):
-        first = int(cells[0])
-        return (
-            len(cells) > 3
-            and first in (0, 1)
-            and [int(cell) for cell in cells] == list(range(first, first + len(cells)))
-        )
+        first = 0 if cells[0] == "0" else 1
+        return len(cells) > 3 and cells == [str(number) for number in range(first, first + len(cells))]
     return not any(cell == "" or _NUMBER.fullmatch(cell) for cell in cells)
 
 
@@ -134,10 +131,15 @@ def _batches(layout: Layout) -> Iterator[pa.RecordBatch]:
         column_types=types, include_columns=list(types), null_values=[], strings_can_be_null=False
     )
     total = layout.path.stat().st_size
+    packed = layout.path.suffix == ".gz"
     with (
         pa.OSFile(str(layout.path)) as file,
-        pa.input_stream(file, compression="gzip" if layout.path.suffix == ".gz" else None) as stream,
-        pyarrow.csv.open_csv(stream, read_options=read_options, convert_options=convert_options) as reader,
+        pa.input_stream(file, compression="gzip" if packed else None) as stream,
+        pyarrow.csv.open_csv(
+            Unpacked(stream, file, layout.path) if packed else stream,
+            read_options=read_options,
+            convert_options=convert_options,
+        ) as reader,
         tqdm(total=total, desc=layout.path.name, unit="B", unit_scale=True, disable=None, delay=2, leave=False) as bar,
     ):
         for batch in reader:
@@ -172,6 +174,8 @@ def _without_a_word_above_integers(
 
 
 def _check_labels(layout: Layout, codes: np.ndarray, names: list[str]) -> None:
+    if any("\n" in name or "\r" in name for name in names):
+        refuse(layout, ValueError("a label goes over several lines"))  # by a quote that is not closed
     wrong = [
         i for i, name in enumerate(names) if name == "" or (_NUMBER.fullmatch(name) and not _INTEGER.fullmatch(name))
     ]

@@ -12,7 +12,7 @@ from stages.prepare.images import Images
 from stages.prepare.labelled import Labelled
 from stages.prepare.pictures import Header
 from stages.prepare.readers.folder_files import ENDINGS, Found, classes_in, holds_images, refuse_to_leave
-from stages.prepare.readers.folder_images import Decoded, Reading, headers, refuse
+from stages.prepare.readers.folder_images import Decoded, Reading, headers, refuse, shown
 from stages.prepare.readers.kinds import advice
 
 
@@ -30,7 +30,8 @@ def read(folder: str | Path, reading: Reading) -> tuple[Labelled[Images], Labell
         Training and test images; None for the latter where there is no folder `test`.
 
     Raises:
-        UserError: no images, links that lead out of the folder, unreadable files, sizes that differ.
+        UserError: no images, links that lead out of the folder, unreadable files, sizes that differ, grey and colour
+            mixed where the number of channels is not given.
     """
     folder = Path(folder)
     parts = _parts(folder)
@@ -45,10 +46,11 @@ def read(folder: str | Path, reading: Reading) -> tuple[Labelled[Images], Labell
             )
     everything = [path for found in listed.values() for paths in found.files.values() for path in paths]
     files, known = headers(folder, everything, reading)
-    channels = reading.channels or (1 if all(header.grey for header in known) else 3)
+    channels = reading.channels or _channels(folder, files, known)
     one = (*_size(folder, files, known, reading.side), channels)
     decode = partial(pictures.decode, max_pixels=reading.max_pixels, channels=channels, side=reading.side)
     unreadable = set(everything).difference(files)
+    _tell_of_converted(folder, known)
 
     def labelled(part: Path) -> Labelled[Images]:
         paths, codes, names = _flat(listed[part], unreadable)
@@ -84,6 +86,27 @@ def _tell_of_ignored(folder: Path, ignored: "Counter[str]") -> None:
         print(f"{folder}: ignored {', '.join(f'{kind} ({count})' for kind, count in sorted(ignored.items()))}")
 
 
+def _tell_of_converted(folder: Path, known: list[Header]) -> None:
+    counts = Counter(header.converted for header in known if header.converted)
+    if counts:
+        kinds = ", ".join(f"{count} from {kind}" for kind, count in sorted(counts.items()))
+        print(f"{folder}: converted {counts.total()} of {len(known)} images: {kinds}")
+
+
+def _channels(folder: Path, files: list[str], known: list[Header]) -> int:
+    """1 if all images are grey, 3 if all have colours."""
+    grey, colour = (
+        [path for path, header in zip(files, known, strict=True) if header.grey is is_grey] for is_grey in (True, False)
+    )
+    if grey and colour:
+        raise UserError(
+            f"{folder}: found {len(grey)} grey images, such as {shown(folder, grey[0])}, and {len(colour)} in colour, "
+            f"such as {shown(folder, colour[0])}; expected one kind, or data.channels=1 to make all grey, 3 to keep "
+            "colours"
+        )
+    return 1 if grey else 3
+
+
 def _size(folder: Path, files: list[str], known: list[Header], side: int | None) -> tuple[int, int]:
     if side is not None:
         return side, side
@@ -93,7 +116,7 @@ def _size(folder: Path, files: list[str], known: list[Header], side: int | None)
     if len(first) == 1:
         return next(iter(first))
     examples = " and ".join(
-        f"{height} × {width} ({Path(path).relative_to(folder)})" for (height, width), path in list(first.items())[:2]
+        f"{height} × {width} ({shown(folder, path)})" for (height, width), path in list(first.items())[:2]
     )
     smallest = min(min(size) for size in first)
     raise UserError(

@@ -1,5 +1,6 @@
 """The image files of a folder, found in an order that depends on names alone, and none outside of it."""
 
+import errno
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -90,9 +91,17 @@ def _entries(folder: Path, ignored: "Counter[str]") -> list["os.DirEntry[str]"]:
 
 def _is_folder(entry: "os.DirEntry[str]", inside: Path) -> bool:
     refuse_to_leave(Path(entry.path), inside)
-    return entry.is_dir()
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise UserError(
+            f"{entry.path}: found a link that leads back to itself, expected links to other images"
+        ) from None
 
 
 def _is_image(entry: "os.DirEntry[str]") -> bool:
-    # A link that leads nowhere is listed as unreadable; a pipe would never end.
-    return entry.name.lower().endswith(ENDINGS) and (entry.is_symlink() or entry.is_file())
+    # A link that leads nowhere is listed as unreadable; a pipe, or a link to one, would never end.
+    named = entry.name.lower().endswith(ENDINGS)
+    return named and (entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path)))  # noqa: PTH110

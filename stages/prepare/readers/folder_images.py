@@ -1,5 +1,6 @@
 """The image files of a folder as arrays, decoded by several threads: Pillow lets them run at once."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Reading:
 
     Attributes:
         side: resize the square in the middle to as many pixels a side; None: all are of one size, and stay so.
-        channels: 1 or 3; None: 1 if all images are grey.
+        channels: 1 or 3; None: 1 if all images are grey, 3 if none is.
         max_pixels: images that have more are not decoded.
         skip_unreadable: leave out files that are no whole image, or too large, instead of ending.
         workers: threads that decode.
@@ -154,5 +155,10 @@ def _outcome(look: Callable[[str], Look], path: str) -> Look | UnreadableError:
 
 
 def _described(folder: Path, faults: dict[str, UnreadableError], count: int) -> str:
-    first = [f"{Path(path).relative_to(folder)} ({reason})" for path, reason in list(faults.items())[:_LISTED]]
+    first = [f"{shown(folder, path)} ({reason})" for path, reason in list(faults.items())[:_LISTED]]
     return f"unreadable images, {len(faults)} of {count}: {', '.join(first)}{', …' if len(faults) > _LISTED else ''}"
+
+
+def shown(folder: Path, path: str) -> str:
+    """A file's path in the folder, as a terminal can show it: a name need not be UTF-8."""
+    return os.fsencode(Path(path).relative_to(folder)).decode("utf-8", "replace")

@@ -1,16 +1,16 @@
 """IDX files, in which MNIST, Fashion-MNIST, KMNIST and EMNIST are published: images and labels in four files."""
 
-import gzip
-import io
 import math
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from stages.errors import UserError
 from stages.prepare.labelled import Labelled
 from stages.prepare.readers.kinds import advice
+from stages.prepare.readers.opening import check_ordinary, opened
 from stages.progress import bar
 
 _PARTS = (("train",), ("t10k", "test"))  # words in the names of the files
@@ -30,8 +30,8 @@ def read(folder: str | Path) -> tuple[Labelled[np.ndarray], Labelled[np.ndarray]
         folder: where the files are.
 
     Raises:
-        UserError: files that are missing, ambiguous, cut off or of another kind; counts or sizes that do not go
-            together.
+        UserError: files that are missing, ambiguous, cut off, too large or of another kind; counts or sizes that do not
+            go together.
     """
     folder = Path(folder)
     files = [[_only(folder, words, kind) for kind in _KINDS] for words in _PARTS]
@@ -46,6 +46,7 @@ def _only(folder: Path, words: tuple[str, ...], kind: str) -> Path:
     patterns = [f"*{word}*{kind}*idx{_KINDS[kind]}*{ending}" for word in words for ending in _ENDINGS]
     found = sorted({path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith(".")})
     if len(found) == 1:
+        check_ordinary(found[0])
         return found[0]
     described = f"{'*|*'.join(words)}*{kind}*idx{_KINDS[kind]}*ubyte[.gz]"
     if found:
@@ -81,7 +82,7 @@ def _array(path: Path, dimensions: int) -> np.ndarray:
     """The content of a file: uint8, of the shape that its header tells."""
     packed = path.suffix == ".gz"
     try:
-        with gzip.open(path) if packed else path.open("rb") as file:
+        with opened(path) as file:
             shape = _shape(file, path, dimensions)
             size = math.prod(shape)
             content = _unpacked(file, path, size) if packed else b""
@@ -90,9 +91,11 @@ def _array(path: Path, dimensions: int) -> np.ndarray:
                 sizes = " × ".join(map(str, shape))
                 more = " or more" if packed and held > size else ""
                 raise UserError(f"{path}: found {held}{more} bytes behind the header, expected {sizes} as it says")
-            start = file.tell()
+            start = 0 if packed else file.tell()
     except EOFError:
         raise UserError(f"{path}: found the end in the middle of the compressed data, expected a whole file") from None
+    except PermissionError:
+        raise
     except (OSError, zlib.error) as error:
         raise UserError(f"{path}: not readable ({error})") from None
     if packed:
@@ -100,7 +103,7 @@ def _array(path: Path, dimensions: int) -> np.ndarray:
     return np.memmap(path, np.uint8, "r", offset=start, shape=shape)
 
 
-def _shape(file: io.BufferedIOBase, path: Path, dimensions: int) -> tuple[int, ...]:
+def _shape(file: IO[bytes], path: Path, dimensions: int) -> tuple[int, ...]:
     """Two zeros, the type, the number of dimensions; then each dimension as a big-endian integer of 4 bytes."""
     expected = bytes((0, 0, _UINT8, dimensions))
     magic = file.read(4)
@@ -119,7 +122,7 @@ def _shape(file: io.BufferedIOBase, path: Path, dimensions: int) -> tuple[int, .
     return shape
 
 
-def _unpacked(file: io.BufferedIOBase, path: Path, size: int) -> bytearray:
+def _unpacked(file: IO[bytes], path: Path, size: int) -> bytearray:
     """At most one byte more than the header tells, whatever the file would unpack to."""
     content = bytearray()
     with bar(path.name, size, "bytes") as progress:
