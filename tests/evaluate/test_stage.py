@@ -55,7 +55,8 @@ def logged(digit_splits, settings, paths):
         yield Recorder()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "load_split", lambda _, name: digit_splits[name])
+        patch.setattr(stage, "run_id_in", lambda _: "a run")
+        patch.setattr(stage, "load_split", lambda _, name, training=None: digit_splits[name])
         patch.setattr("stages.tracking.continued", continued)
         stage.run(settings, paths, seed=0, threads=2)
     return found
@@ -87,7 +88,8 @@ def test_threshold_says_that_it_is_of_the_distance(logged, paths):
     ],
 )
 def test_a_head_of_other_embeddings_is_refused(head, message, digit_splits, settings, paths, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage, "load_split", lambda _, name: digit_splits[name])
+    monkeypatch.setattr(stage, "run_id_in", lambda _: "a run")
+    monkeypatch.setattr(stage, "load_split", lambda _, name, training=None: digit_splits[name])
     store.save_array(tmp_path / "head.npy", head)
     with pytest.raises(UserError, match=message) as caught:
         stage.run(settings, paths.model_copy(update={"embeddings": str(tmp_path)}), seed=0, threads=2)
@@ -279,7 +281,8 @@ def open_set(digit_splits, settings, paths, tmp_path_factory):
             found["artifacts"].append(Path(path).name)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "load_split", lambda _, name: splits[name])
+        patch.setattr(stage, "run_id_in", lambda _: "a run")
+        patch.setattr(stage, "load_split", lambda _, name, training=None: splits[name])
         patch.setattr("stages.tracking.continued", lambda *_, **__: contextlib.nullcontext(Recorder()))
         stage.run(settings, paths.model_copy(update=here), seed=0, threads=1)
     return found

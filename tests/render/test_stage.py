@@ -78,7 +78,8 @@ def rendered(settings, splits, paths):
 
     store.save_json(Path(paths.prepared) / "classes.json", ["a", "b", "c", "d"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "load_split", lambda _, name: splits[name])
+        patch.setattr(stage, "run_id_in", lambda _: "a run")
+        patch.setattr(stage, "load_split", lambda _, name, training=None: splits[name])
         patch.setattr("stages.tracking.continued", continued)
         patch.setattr(maps, "draw_one", draw)
         for name in (*EARLIER, "mine.png"):
@@ -137,7 +138,8 @@ def test_threads_limit_processes_and_threads(threads, workers, settings, splits,
         return []
 
     monkeypatch.setattr(projections, "project_all", project_all)
-    monkeypatch.setattr(stage, "load_split", lambda _, name: splits[name])
+    monkeypatch.setattr(stage, "run_id_in", lambda _: "a run")
+    monkeypatch.setattr(stage, "load_split", lambda _, name, training=None: splits[name])
     monkeypatch.setattr(stage, "load_classes", lambda *_: ["a", "b", "c", "d"])
     monkeypatch.setattr(stage, "draw_maps", lambda *_: [])
     monkeypatch.setattr(stage, "write_interactive", lambda folder, *_: folder / "map.html")
