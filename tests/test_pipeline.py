@@ -232,7 +232,10 @@ def test_dvc_runs_a_stage_again_when_code_that_it_imports_has_changed(stage):
     # These run a stage and record it: no result depends on them.
     around = {
         "stages/__init__.py",
-        *(f"stages/{name}.py" for name in ("command", "config", "errors", "interruption", "quiet")),
+        *(
+            f"stages/{name}.py"
+            for name in ("command", "config", "errors", "interruption", "leftovers", "lock", "orphan", "quiet")
+        ),
     }
     for file in sorted(modules_behind(stage)):
         name = file.relative_to(ROOT).as_posix()

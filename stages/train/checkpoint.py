@@ -92,7 +92,8 @@ class Checkpoint:
         path = self.folder / f"step_{progress.step:010}.npz"
         with store.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, progress=np.array(json.dumps(asdict(progress))), **arrays)
-        for old in self.files[KEPT:]:
+        # Beside older ones, what a process left that was killed while it wrote one: only one at a time trains here.
+        for old in (*self.files[KEPT:], *self.folder.glob(".step_*")):
             old.unlink()
 
     def restore(self, model: keras.Model) -> tuple[Progress, list[np.ndarray]] | None:
