@@ -53,10 +53,13 @@ def refusal(error: OSError, path: str | Path | None = None) -> str | None:
 def in_a_line(error: Exception) -> str | None:
     """What the user is told of an error that he can do something about; None of any other, which is a defect.
 
-    Beside a `UserError` that is a full disk or a lack of permission, also where a library reports it in its own words.
+    Beside a `UserError` that is a full disk, a lack of permission or of memory, also where a library reports it in its own words.
     """
     if isinstance(error, UserError):
-        return str(error)
+        return " ".join(str(error).splitlines())  # a file's name may hold a line's end
+    if isinstance(error, MemoryError):
+        said = f" ({error})" if str(error) else ""
+        return f"not enough memory{said}; expected settings or data for which there is enough"
     lines = (_of_the_system(cause) for cause in _causes(error))
     return next((line for line in lines if line is not None), None)
 

@@ -17,7 +17,7 @@ def run(batches: config.Batches, train: config.Train, paths: config.Paths, seed:
     Raises:
         UserError: the training images have too few classes, or too few images, for such batches.
     """
-    labels = store.load_array(Path(paths.prepared) / "train_labels.npy", np.int32, 1)
+    labels = store.load_labels(Path(paths.prepared) / "train_labels.npy")
     planned = _planned(batches, labels, train.steps, seed)
     store.save_array(paths.batches, planned)
     print(

@@ -45,7 +45,7 @@ def run(
     objective = build(loss, "loss", allowed_targets, keras.losses.Loss)
     _check_layout(objective, batches.layout)
     training, validation = (_load(paths.prepared, split) for split in ("train", "validation"))
-    if np.bincount(validation.labels).max() < 2:
+    if np.unique(validation.labels, return_counts=True)[1].max(initial=0) < 2:
         raise UserError(
             f"data.validation: found {data.validation}, which gives no class two validation images; expected a share "
             "that does, for epochs are compared by them"
@@ -139,7 +139,7 @@ def _check_layout(loss: keras.losses.Loss, layout: str) -> None:
 
 def _load(folder: str, split: str) -> Images:
     images = store.load_array(Path(folder) / f"{split}_images.npy", np.uint8, 4, memory_map=True)
-    labels = store.load_array(Path(folder) / f"{split}_labels.npy", np.int32, 1)
+    labels = store.load_labels(Path(folder) / f"{split}_labels.npy")
     if len(images) != len(labels):
         raise UserError(f"{folder}: found {len(images)} {split} images and {len(labels)} labels, expected as many")
     return Images(images, labels)
