@@ -53,7 +53,8 @@ def refusal(error: OSError, path: str | Path | None = None) -> str | None:
 def in_a_line(error: Exception) -> str | None:
     """What the user is told of an error that he can do something about; None of any other, which is a defect.
 
-    Beside a `UserError` that is a full disk, a lack of permission or of memory, also where a library reports it in its own words.
+    Beside a `UserError` that is a full disk, a lack of permission or of memory, also where a library reports it in its
+    own words.
     """
     if isinstance(error, UserError):
         return " ".join(str(error).splitlines())  # a file's name may hold a line's end
