@@ -161,6 +161,7 @@ def test_after_kills_a_run_ends_with_the_bytes_of_an_unbroken_one(clone, unbroke
     assert newest_checkpoint(clone) is None, told(story, log)
 
 
+@pytest.mark.skipif(not SOAK, reason="for make soak: tests/sweep/test_sweep.py kills a sweep as well")
 def test_a_sweep_that_is_told_to_end_goes_on_to_the_figures_of_an_unbroken_run(clone, unbroken):
     sweep = (sys.executable, "-m", "stages.sweep")
     folder = clone / "multirun/cut"

@@ -234,7 +234,17 @@ def test_dvc_runs_a_stage_again_when_code_that_it_imports_has_changed(stage):
         "stages/__init__.py",
         *(
             f"stages/{name}.py"
-            for name in ("command", "config", "errors", "interruption", "leftovers", "lock", "orphan", "quiet")
+            for name in (
+                "command",
+                "config",
+                "errors",
+                "interruption",
+                "leftovers",
+                "lock",
+                "orphan",
+                "plain_yaml",
+                "quiet",
+            )
         ),
     }
     for file in sorted(modules_behind(stage)):

@@ -171,13 +171,24 @@ def test_a_sweep_all_of_whose_jobs_fail_ends_as_failed(repository):
 
 @pytest.mark.filterwarnings("ignore")  # MLflow's own
 def test_a_killed_sweep_goes_on_where_it_was(repository, basic):
-    arguments = ["train.steps=200", "loss.margin=0.2,0.3", "hydra.sweep.dir=multirun/killed"]
+    arguments = [
+        "train.steps=200",
+        "train.checkpoint_seconds=0",
+        "loss.margin=0.2,0.3",
+        "hydra.sweep.dir=multirun/killed",
+    ]
     command = [sys.executable, "-m", "stages.sweep", "-m", *TINY, *arguments]
     cut = folder_of(repository, "killed") / "1"
-    for sign in (".checkpoints/*/training.npz", "progress.json"):  # in training, then after it
-        with subprocess.Popen(command, cwd=repository, env=environment(), stdout=subprocess.DEVNULL) as process:
+    moments = {".checkpoints/*/step_*.npz": signal.SIGKILL, "progress.json": signal.SIGTERM}  # in training, after it
+    for sign, number in moments.items():
+        with subprocess.Popen(
+            command, cwd=repository, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
             assert wait_until(lambda sign=sign: any(cut.glob(sign)) or process.poll() is not None, 120)
-            process.send_signal(signal.SIGKILL)
+            process.send_signal(number)
+            said = process.communicate()[1]
+        if number == signal.SIGTERM:
+            assert "sweep: interrupted; to go on: python -m stages.sweep --resume multirun/killed\n" in said
         assert wait_until(lambda: not working_in(repository), 30)  # the job ends with whoever started it
         assert records.load(cut) is None
         command = [sys.executable, "-m", "stages.sweep", "--resume", "multirun/killed"]
@@ -188,7 +199,7 @@ def test_a_killed_sweep_goes_on_where_it_was(repository, basic):
     assert "2 jobs → multirun/killed, of which 1 had finished before" in said
     assert finished.stat().st_mtime_ns == before
     log = (cut / "log.txt").read_text()
-    assert "going on after epoch" in log
+    assert "going on after step" in log
     assert log.count("parameters, 200 steps") == 1
     assert "train: done before" in log
     client, parent, jobs = children(repository, "killed")
