@@ -97,6 +97,7 @@ def test_a_signal_that_is_passed_on_by_others_too_is_one_and_a_later_one_ends_it
 @pytest.mark.parametrize("what", ["native", "swallowing", "deaf"])
 def test_what_does_not_hear_a_signal_ends_after_its_grace(what):
     with program(what, grace=1) as process:
+        time.sleep(0.5)  # ready is said a moment before it is so
         process.send_signal(signal.SIGTERM)
         assert ending(process) == (143, "")
 
