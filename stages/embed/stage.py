@@ -31,7 +31,8 @@ def run(
         UserError: a file is missing, malformed, or of other images; a head that is not `w·|left - right| + b`.
     """
     strategy.set_up(seed, threads, train.precision)
-    images = {split: _images(paths.prepared, split) for split in SPLITS}
+    loaded = {split: _load(paths.prepared, split) for split in SPLITS}
+    images = {split: images for split, (images, _) in loaded.items()}
     shape = images["train"].shape[1:]
     for split in SPLITS:
         if images[split].shape[1:] != shape:
@@ -50,10 +51,9 @@ def run(
         if head is not None:
             store.save_array(folder / "head.npy", head)
         for split in SPLITS:
-            labels = store.load_array(Path(paths.prepared) / f"{split}_labels.npy", np.int32, 1)
             store.save_array(folder / f"{split}_embeddings.npy", embed(trained, images[split], progress=progress))
             store.save_array(folder / f"{split}_untrained.npy", embed(untrained, images[split], progress=progress))
-            store.save_array(folder / f"{split}_labels.npy", labels)
+            store.save_array(folder / f"{split}_labels.npy", loaded[split][1])
     # Kept until here, since a training killed before DVC had its outputs would have begun anew.
     checkpoint = _checkpoint(paths)
     if checkpoint is not None:
@@ -70,11 +70,11 @@ def _checkpoint(paths: config.Paths) -> Checkpoint | None:
     return Checkpoint.named(paths.checkpoints, facts.get("checkpoint")) if isinstance(facts, dict) else None
 
 
-def _images(folder: str, split: str) -> np.ndarray:
-    """The images of a split, for which there are labels."""
+def _load(folder: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of a split, as many of one as of the other."""
     files = {kind: Path(folder) / f"{split}_{kind}.npy" for kind in ("images", "labels")}
     images = store.load_array(files["images"], np.uint8, 4, memory_map=True)
     labels = store.load_labels(files["labels"])
     if len(images) != len(labels):
         raise UserError(f"{files['labels']}: found {len(labels)} rows, expected {len(images)} as in {files['images']}")
-    return images
+    return images, labels

@@ -3,15 +3,13 @@
 import csv
 import io
 import re
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from stages.errors import UserError
-from stages.prepare.readers.opening import opened
+from stages.prepare.readers.opening import opened, telling
 
 PIXEL = "an integer from 0 to 255"
 _PIXELS = frozenset(str(value) for value in range(256))
@@ -83,7 +81,7 @@ def check_whole(path: Path) -> None:
     Raises:
         UserError: it ends early, or its checksum is another.
     """
-    with _telling(path), opened(path) as file:
+    with telling(path), opened(path) as file:
         while file.read(_LONGEST):
             pass
 
@@ -101,24 +99,11 @@ def _check(layout: Layout, number: int, cells: list[str]) -> None:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    with _telling(path), opened(path) as file:
+    with telling(path), opened(path) as file:
         # Latin-1 gives every byte back as it was, and this knows all three ends of lines.
         text = io.TextIOWrapper(file, encoding="latin-1", newline=None)
         while line := text.readline(_LONGEST):
             yield line.removesuffix("\n").encode("latin-1")
-
-
-@contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    """Turn what opening and unpacking raise into a `UserError`, but a lack of permission, which says it itself."""
-    try:
-        yield
-    except EOFError:
-        raise UserError(f"{path}: found the end in the middle of the compressed data, expected a whole file") from None
-    except PermissionError:
-        raise
-    except (OSError, zlib.error) as error:
-        raise UserError(f"{path}: not readable ({error})") from None
 
 
 def _decode(line: bytes, path: Path, number: int) -> str:

@@ -1,7 +1,6 @@
 """IDX files, in which MNIST, Fashion-MNIST, KMNIST and EMNIST are published: images and labels in four files."""
 
 import math
-import zlib
 from pathlib import Path
 from typing import IO
 
@@ -10,7 +9,7 @@ import numpy as np
 from stages.errors import UserError
 from stages.prepare.labelled import Labelled
 from stages.prepare.readers.kinds import advice
-from stages.prepare.readers.opening import check_ordinary, opened
+from stages.prepare.readers.opening import check_ordinary, opened, telling
 from stages.progress import bar
 
 _PARTS = (("train",), ("t10k", "test"))  # words in the names of the files
@@ -81,23 +80,16 @@ def _read_pair(images_file: Path, labels_file: Path) -> Labelled[np.ndarray]:
 def _array(path: Path, dimensions: int) -> np.ndarray:
     """The content of a file: uint8, of the shape that its header tells."""
     packed = path.suffix == ".gz"
-    try:
-        with opened(path) as file:
-            shape = _shape(file, path, dimensions)
-            size = math.prod(shape)
-            content = _unpacked(file, path, size) if packed else b""
-            held = len(content) if packed else path.stat().st_size - file.tell()
-            if held != size:
-                sizes = " × ".join(map(str, shape))
-                more = " or more" if packed and held > size else ""
-                raise UserError(f"{path}: found {held}{more} bytes behind the header, expected {sizes} as it says")
-            start = 0 if packed else file.tell()
-    except EOFError:
-        raise UserError(f"{path}: found the end in the middle of the compressed data, expected a whole file") from None
-    except PermissionError:
-        raise
-    except (OSError, zlib.error) as error:
-        raise UserError(f"{path}: not readable ({error})") from None
+    with telling(path), opened(path) as file:
+        shape = _shape(file, path, dimensions)
+        size = math.prod(shape)
+        content = _unpacked(file, path, size) if packed else b""
+        held = len(content) if packed else path.stat().st_size - file.tell()
+        if held != size:
+            sizes = " × ".join(map(str, shape))
+            more = " or more" if packed and held > size else ""
+            raise UserError(f"{path}: found {held}{more} bytes behind the header, expected {sizes} as it says")
+        start = 0 if packed else file.tell()
     if packed:
         return np.frombuffer(content, np.uint8).reshape(shape)
     return np.memmap(path, np.uint8, "r", offset=start, shape=shape)

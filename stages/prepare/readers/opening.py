@@ -3,6 +3,9 @@
 import gzip
 import io
 import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +33,19 @@ def opened(path: Path) -> IO[bytes]:
         return path.open("rb")
     stream = gzip.GzipFile(path)
     return io.BufferedReader(Unpacked(stream, stream.fileobj, path))
+
+
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Turn what opening and unpacking raise into a `UserError`, but a lack of permission, which says it itself."""
+    try:
+        yield
+    except EOFError:
+        raise UserError(f"{path}: found the end in the middle of the compressed data, expected a whole file") from None
+    except PermissionError:
+        raise
+    except (OSError, zlib.error) as error:
+        raise UserError(f"{path}: not readable ({error})") from None
 
 
 class Unpacked(io.RawIOBase):
