@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import config, store
+from stages import config, prepared, store
 from stages.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -86,27 +86,21 @@ def load_split(paths: config.Paths, name: str, training: Split | None = None) ->
     Raises:
         UserError: a file is missing or malformed, two of them disagree, or an embedding is not finite.
     """
-    prepared, embeddings = Path(paths.prepared), Path(paths.embeddings)
+    loaded, embeddings = prepared.load(paths.prepared, name), Path(paths.embeddings)
     files = {
-        "images": prepared / f"{name}_images.npy",
-        "labels": prepared / f"{name}_labels.npy",
+        **prepared.files(paths.prepared, name),
         "embedded_labels": embeddings / f"{name}_labels.npy",
         "trained": embeddings / f"{name}_embeddings.npy",
         "untrained": embeddings / f"{name}_untrained.npy",
     }
-    images = store.load_array(files["images"], np.uint8, 4, memory_map=True)
-    labels, embedded_labels = store.load_labels(files["labels"]), store.load_labels(files["embedded_labels"])
+    images, labels = loaded.images, loaded.labels
+    embedded_labels = store.load_labels(files["embedded_labels"])
     trained = store.load_array(files["trained"], np.float32, 2)
     untrained = store.load_array(files["untrained"], np.float32, 2)
     for key, array in (("images", images), ("trained", trained), ("untrained", untrained)):
         if not all(array.shape):
             raise UserError(f"{files[key]}: found an empty array of shape {list(array.shape)}, expected some in it")
-    for key, array in (
-        ("labels", labels),
-        ("embedded_labels", embedded_labels),
-        ("trained", trained),
-        ("untrained", untrained),
-    ):
+    for key, array in (("embedded_labels", embedded_labels), ("trained", trained), ("untrained", untrained)):
         if len(array) != len(images):
             raise UserError(f"{files[key]}: found {len(array)} rows, expected {len(images)} as in {files['images']}")
     if not np.array_equal(labels, embedded_labels):

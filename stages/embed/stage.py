@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from stages import config, store
+from stages import config, prepared, store
 from stages.embed.models import head_weights, load_encoder
 from stages.embedded import SPLITS
 from stages.errors import UserError
@@ -31,8 +29,8 @@ def run(
         UserError: a file is missing, malformed, or of other images; a head that is not `w·|left - right| + b`.
     """
     strategy.set_up(seed, threads, train.precision)
-    loaded = {split: _load(paths.prepared, split) for split in SPLITS}
-    images = {split: images for split, (images, _) in loaded.items()}
+    loaded = {split: prepared.load(paths.prepared, split) for split in SPLITS}
+    images = {split: rows.images for split, rows in loaded.items()}
     shape = images["train"].shape[1:]
     for split in SPLITS:
         if images[split].shape[1:] != shape:
@@ -53,7 +51,7 @@ def run(
         for split in SPLITS:
             store.save_array(folder / f"{split}_embeddings.npy", embed(trained, images[split], progress=progress))
             store.save_array(folder / f"{split}_untrained.npy", embed(untrained, images[split], progress=progress))
-            store.save_array(folder / f"{split}_labels.npy", loaded[split][1])
+            store.save_array(folder / f"{split}_labels.npy", loaded[split].labels)
     # Kept until here, since a training killed before DVC had its outputs would have begun anew.
     checkpoint = _checkpoint(paths)
     if checkpoint is not None:
@@ -68,13 +66,3 @@ def _checkpoint(paths: config.Paths) -> Checkpoint | None:
     except UserError:
         return None
     return Checkpoint.named(paths.checkpoints, facts.get("checkpoint")) if isinstance(facts, dict) else None
-
-
-def _load(folder: str, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of a split, as many of one as of the other."""
-    files = {kind: Path(folder) / f"{split}_{kind}.npy" for kind in ("images", "labels")}
-    images = store.load_array(files["images"], np.uint8, 4, memory_map=True)
-    labels = store.load_labels(files["labels"])
-    if len(images) != len(labels):
-        raise UserError(f"{files['labels']}: found {len(labels)} rows, expected {len(images)} as in {files['images']}")
-    return images, labels

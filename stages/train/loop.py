@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import keras
@@ -11,6 +10,7 @@ import numpy as np
 
 from stages import interruption, ranking
 from stages.errors import UserError
+from stages.prepared import Images
 from stages.train import health
 from stages.train.checkpoint import Checkpoint, Progress, Row
 from stages.train.encoding import embed
@@ -29,14 +29,6 @@ class Log(Protocol):
 
     def flush(self) -> None:
         """Return when all that was added would outlive this process."""
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images uint8 `[N, H, W, C]` with labels int32 `[N]`."""
-
-    images: np.ndarray
-    labels: np.ndarray
 
 
 def fit(

@@ -7,14 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from stages import config, grid, own_code, ranking, store, tracking
+from stages import config, grid, own_code, prepared, ranking, store, tracking
 from stages.errors import UserError
 from stages.train import curves, strategy
 from stages.train.augmentation import RandomAffine
 from stages.train.checkpoint import Checkpoint
 from stages.train.encoding import embed
 from stages.train.learner import Learner
-from stages.train.loop import Images, fit
+from stages.train.loop import fit
 from stages.train.losses import ContrastiveLoss, EmbeddingLoss
 from stages.train.statistics import TripletStatistics
 from stages.train.targets import build
@@ -44,7 +44,7 @@ def run(
     strategy.set_up(seed, threads, train.precision)
     objective = build(loss, "loss", allowed_targets, keras.losses.Loss)
     _check_layout(objective, batches.layout)
-    training, validation = (_load(paths.prepared, split) for split in ("train", "validation"))
+    training, validation = (prepared.load(paths.prepared, split) for split in ("train", "validation"))
     if np.unique(validation.labels, return_counts=True)[1].max(initial=0) < 2:
         raise UserError(
             f"data.validation: found {data.validation}, which gives no class two validation images; expected a share "
@@ -137,14 +137,6 @@ def _check_layout(loss: keras.losses.Loss, layout: str) -> None:
     raise UserError(f"loss: {name} cannot work with batches.layout {layout!r}, {expected}")
 
 
-def _load(folder: str, split: str) -> Images:
-    images = store.load_array(Path(folder) / f"{split}_images.npy", np.uint8, 4, memory_map=True)
-    labels = store.load_labels(Path(folder) / f"{split}_labels.npy")
-    if len(images) != len(labels):
-        raise UserError(f"{folder}: found {len(images)} {split} images and {len(labels)} labels, expected as many")
-    return Images(images, labels)
-
-
 def _check_plan(plan: np.ndarray, path: str, images: int, batches: config.Batches, steps: int) -> None:
     expected = [steps, batches.size]
     if list(plan.shape) != expected:
@@ -160,14 +152,10 @@ def _head(loss: keras.losses.Loss, embedding_dim: int) -> keras.Model | None:
 
 def _files_behind(paths: config.Paths) -> list[Path]:
     """What a training depends on beside its settings: images, plan, code, the packages' versions."""
-    prepared = [
-        Path(paths.prepared) / f"{split}_{kind}.npy"
-        for split in ("train", "validation")
-        for kind in ("images", "labels")
-    ]
+    images = [file for split in ("train", "validation") for file in prepared.files(paths.prepared, split).values()]
     code = [*Path(__file__).parent.rglob("*.py"), *Path(ranking.__file__).parent.glob("*.py"), Path(grid.__file__)]
     lock = Path(__file__).parents[2] / "requirements.lock"
-    return [*prepared, Path(paths.batches), *sorted(code), lock]
+    return [*images, Path(paths.batches), *sorted(code), lock]
 
 
 def _save(learner: Learner, folder: Path) -> list[Path]:

@@ -7,11 +7,12 @@ import pytest
 
 from stages import interruption
 from stages.errors import UserError
+from stages.prepared import Images
 from stages.train import health, strategy
 from stages.train.augmentation import RandomAffine
 from stages.train.checkpoint import Checkpoint
 from stages.train.learner import Learner
-from stages.train.loop import Images, fit
+from stages.train.loop import fit
 from stages.train.losses import PairContrastiveLoss, SiameseLoss, TripletHardLoss, TripletLoss
 from stages.train.networks import compact
 from stages.train.statistics import TripletStatistics
