@@ -24,10 +24,10 @@ from tests.repository import ROOT, TINY, copy_of_repository, environment, run
 STAGES = ("prepare", "batches", "train", "embed", "evaluate", "render")
 
 
-def copy_with_results(folder):
+def copy_with_results(folder, *until):
     copy_of_repository(folder)
     run(folder, "python", "-m", "stages.config", *TINY)
-    run(folder, "dvc", "repro")
+    run(folder, "dvc", "repro", *until)
     return folder
 
 
@@ -39,8 +39,8 @@ def first(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory):
-    """Another one."""
-    return copy_with_results(tmp_path_factory.mktemp("second"))
+    """Another one, but for the pictures."""
+    return copy_with_results(tmp_path_factory.mktemp("second"), "evaluate")
 
 
 def outputs(folder):
