@@ -92,13 +92,17 @@ def handled(grace: float = GRACE) -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Let the first signal wait until the block asks for it; one that it did not ask for is raised at its end."""
-    _State.deferring = True
+    """Let the first signal wait until the block asks for it; one that it did not ask for is raised at its end.
+
+    Within another such block it is that block's to ask for.
+    """
+    before, _State.deferring = _State.deferring, True
     try:
         yield
     finally:
-        _State.deferring = False
-    raise_if_requested()
+        _State.deferring = before
+    if not before:
+        raise_if_requested()
 
 
 def heard() -> bool:
@@ -139,6 +143,7 @@ def _end_after(told: socket.socket, grace: float) -> None:
         try:
             heard = told.recv(1)
         except TimeoutError:
+            tell(f"not done {grace:.0f} s after the signal: ended; what was saved before stays")
             os._exit(128 + number)
         if not heard:
             told.close()

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from stages import interruption
 from stages.errors import UserError, refusal
 
 _SHOWN = 200  # letters of what a library says of a file
@@ -36,11 +39,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with _telling(target, temporary):
             yield temporary
             _make_durable(temporary)
-            temporary.chmod(0o666 & ~_umask())  # mkstemp makes it private
-            if _waiting is None:
+            temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes it private
+            if _together.waiting is None:
                 temporary.replace(target)
             else:
-                _waiting.append((target, temporary))
+                _together.waiting.append((target, temporary))
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -48,37 +51,64 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 def remove(path: str | Path) -> None:
     """Remove a file that an earlier run wrote, if it is there."""
-    if _waiting is None:
+    if _together.waiting is None:
         Path(path).unlink(missing_ok=True)
     else:
-        _waiting.append((Path(path), None))
+        _together.waiting.append((Path(path), None))
 
 
 @contextmanager
 def together() -> Iterator[None]:
-    """What is written and removed in the block takes its place when the block ends, all of it; after an error, nothing.
+    """What is written and removed in the block takes its place when the block ends; after an error in it, nothing does.
 
     For the files of one stage, which would contradict each other if some were of this run and some of the one before.
-    Until then they are read as they were.
+    Until then they are read as they were. What other threads write meanwhile is not of the block.
     """
-    global _waiting
-    if _waiting is not None:
+    if _together.waiting is not None:
         raise RuntimeError("a block of files that belong together lies within another one")
-    waiting = _waiting = []
+    waiting = _together.waiting = []
     try:
         yield
-        for target, temporary in waiting:
-            with _telling(target):
-                temporary.replace(target) if temporary else target.unlink(missing_ok=True)
+        with interruption.deferred():
+            for target, temporary in waiting:
+                with _telling(target):
+                    temporary.replace(target) if temporary else target.unlink(missing_ok=True)
     finally:
-        _waiting = None
+        _together.waiting = None
         for _, temporary in waiting:
             if temporary:
                 temporary.unlink(missing_ok=True)
 
 
-_waiting: list[tuple[Path, Path | None]] | None = None
-"""Within `together`: files and what will take their places, None for one that will be removed."""
+class _Together(threading.local):
+    waiting: list[tuple[Path, Path | None]] | None = None
+    """Within `together`: files and what will take their places, None for one that will be removed."""
+
+
+_together = _Together()
+
+
+def copy(source: Path, target: Path, *left_out: str) -> None:
+    """Copy a file, or a folder into one that may be there.
+
+    Args:
+        source: a file or a folder.
+        target: what it is to be.
+        left_out: patterns of names, as `fnmatch` takes them, that are not copied from a folder.
+
+    Raises:
+        UserError: the disk is full, or the system does not let the target be written.
+    """
+
+    def copy_file(one: str, other: str) -> None:
+        with _telling(Path(other)):  # its error is none of those that shutil would collect, and hide
+            shutil.copyfile(one, other)
+
+    if source.is_dir():
+        leave = shutil.ignore_patterns(*left_out)
+        shutil.copytree(source, target, ignore=leave, copy_function=copy_file, dirs_exist_ok=True)
+    else:
+        copy_file(str(source), str(target))
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:
@@ -196,3 +226,6 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+_UMASK = _umask()  # once, for meanwhile the files of all threads would be for everybody

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
 from stages import store
-from stages.errors import in_a_line
+from stages.errors import UserError, in_a_line
 from tests import finished
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
@@ -156,6 +157,26 @@ def test_no_room_for_temporary_files_is_told_in_a_line(monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         tempfile.gettempdir()
     assert "make room in one of them, or set TMPDIR" in str(in_a_line(error.value))
+
+
+def test_a_folder_that_finds_no_room_for_its_copy_is_told_in_a_line(tmp_path):
+    (tmp_path / "model/data").mkdir(parents=True)
+    for name in ("model/data/weights", "model/MLmodel"):
+        (tmp_path / name).write_text("a")
+    (tmp_path / "copy/data").mkdir(parents=True)
+    (tmp_path / "copy/data/weights").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=f"^{tmp_path}/copy/data/weights: {ADVICE}$"):
+        store.copy(tmp_path / "model", tmp_path / "copy")
+
+
+def test_what_another_thread_writes_does_not_wait_for_files_that_belong_together(tmp_path):
+    with store.together():
+        store.save_text(tmp_path / "a", "new")
+        thread = threading.Thread(target=store.save_text, args=(tmp_path / "b", "new"))
+        thread.start()
+        thread.join()
+        assert {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")} == {"b"}
+    assert (tmp_path / "a").read_text() == "new"
 
 
 def test_files_that_belong_together_are_replaced_together(tmp_path):

@@ -99,7 +99,8 @@ def test_what_does_not_hear_a_signal_ends_after_its_grace(what):
     with program(what, grace=1) as process:
         time.sleep(0.5)  # ready is said a moment before it is so
         process.send_signal(signal.SIGTERM)
-        assert ending(process) == (143, "")
+        said = "not done 1 s after the signal: ended; what was saved before stays\n"
+        assert ending(process) == (143, said)
 
 
 def test_a_process_that_is_to_outlive_its_terminal_does():

@@ -90,15 +90,36 @@ def test_a_run_tells_whether_it_failed_or_was_interrupted(error, status, client,
 
 def test_a_run_whose_work_is_unfinished_goes_on_however_it_ended(client, tmp_path):
     unfinished = tmp_path / "unfinished.json"
+    done = 0
     for end in (RuntimeError, None, KeyboardInterrupt, None):
         opened = tracking.started(tmp_path / "run.json", "x", {}, unfinished)
         with contextlib.suppress(RuntimeError, KeyboardInterrupt), opened as run:
-            step = run.last_step("epoch/loss") + 1
-            run.metrics({"epoch/loss": 1 / step}, step)
+            done += 1
+            run.points([tracking.Point({"epoch/loss": 1 / step}, step) for step in range(1, done + 1)], "epoch/loss")
             if end:
                 raise end
     assert client.get_run(run.run_id).info.status == "FINISHED"
     assert [point.step for point in client.get_metric_history(run.run_id, "epoch/loss")] == [1, 2, 3, 4]
+
+
+def test_the_run_of_work_that_was_killed_and_is_not_gone_on_with_ends_as_killed(client, tmp_path, monkeypatch):
+    files = {name: tmp_path / f"{name}.json" for name in ("killed", "failed")}
+    with monkeypatch.context() as killed:
+        killed.setattr(tracking.Run, "status", lambda self, status: None)  # RUNNING, as MLflow begins it
+        with tracking.started(tmp_path / "run.json", "x", {}, files["killed"]) as run:
+            pass
+    content = store.load_json(files["killed"])
+    store.save_json(files["killed"], content | {"status": "RUNNING"})
+    with pytest.raises(RuntimeError), tracking.started(tmp_path / "run.json", "x", {}, files["failed"]) as failed:
+        raise RuntimeError
+    assert client.get_run(run.run_id).info.status == "RUNNING"
+    for _ in range(2):
+        tracking.end_killed(files.values())
+        assert client.get_run(run.run_id).info.status == "KILLED"
+        assert client.get_run(failed.run_id).info.status == "FAILED"
+    with tracking.started(tmp_path / "run.json", "x", {}, files["killed"]) as again:  # with its settings after all
+        assert again.run_id == run.run_id
+    assert client.get_run(run.run_id).info.status == "FINISHED"
 
 
 def test_a_store_that_refuses_is_named_in_a_line_and_does_not_hide_the_error_before_it(client, tmp_path, monkeypatch):

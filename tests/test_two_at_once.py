@@ -31,7 +31,8 @@ def work():
         try:
             time.sleep(60)
         finally:
-            time.sleep(8 if Path("slow").exists() else 0)
+            while Path("slow").exists():
+                time.sleep(0.05)
             Path("saved").write_text("")
 
 with interruption.handled():
@@ -57,14 +58,15 @@ def clone(tmp_path_factory):
 
 
 @contextmanager
-def running(folder, *command):
-    """A command whose stage has begun."""
+def running(folder, *command, before=lambda: None):
+    """A command whose stage has begun, `before` which something else is waited for."""
     for file in ("began", "saved"):
         (folder / file).unlink(missing_ok=True)
     (folder / "log").write_text("")
     log = (folder / "log").open("a")
     process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log, start_new_session=True)
     try:
+        before()
         assert wait_until((folder / "began").exists, 60), (folder / "log").read_text()
         yield process
     finally:
@@ -119,11 +121,14 @@ def test_a_stage_ends_with_a_dvc_that_was_killed_and_the_next_run_waits_until_it
     with running(clone, "dvc", "repro") as dvc:
         (clone / "slow").touch()
         dvc.kill()
-        with running(clone, "make", "repro"):
+
+        def waiting():
+            said = "repro: data/batches.npy: waiting for batches (process"
+            assert wait_until(lambda: said in (clone / "log").read_text(), 60), (clone / "log").read_text()
             (clone / "slow").unlink()
-            said = (clone / "log").read_text()
-            assert "rwlock: removed" in said
-            assert "repro: data/batches.npy: waiting for batches (process" in said
+
+        with running(clone, "make", "repro", before=waiting):
+            assert "rwlock: removed" in (clone / "log").read_text()
             assert not (clone / "saved").exists()  # DVC has removed it, after it was written
 
 

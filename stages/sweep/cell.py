@@ -26,6 +26,7 @@ from stages.tracking.runs import TAGS, run_id_in
 LOG = "log.txt"
 JOB = (sys.executable, "-m", "stages.sweep.job")
 _INTERRUPTED = (130, -signal.SIGINT, -signal.SIGUSR1, -signal.SIGUSR2)  # the last two by a cluster, to queue it again
+_TOLD = (129, 143, -signal.SIGHUP, -signal.SIGTERM)  # this job alone, by somebody who did not end the sweep
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Launchers set these as they like; figures and times are to depend on the configuration alone."""
 
@@ -148,6 +149,8 @@ def _run(folder: Path, arguments: list[str], environment: Mapping[str, str]) -> 
         return None
     if status in _INTERRUPTED:
         raise KeyboardInterrupt
+    if status in _TOLD:
+        return "told to end: what was computed is kept, and --resume goes on from there"
     if status < 0:
         memory = ", perhaps for want of memory" if status == -signal.SIGKILL else ""
         return f"killed by {signal.Signals(-status).name}{memory}"

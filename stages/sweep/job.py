@@ -8,7 +8,6 @@ import argparse
 import importlib
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -82,9 +81,10 @@ def reuse(folder: Path, earlier: Path) -> None:
     """Take the outputs of an earlier job of the same content, and log a run of this sweep with its figures."""
     settings, other = (config.load(place / "params.yaml") for place in (folder, earlier))
     for name in ("model", "embeddings", "metrics", "plots", "measures"):
-        shutil.copytree(getattr(other.paths, name), getattr(settings.paths, name), dirs_exist_ok=True)
+        # Of another MLflow run, and what one who was killed had half written.
+        store.copy(Path(getattr(other.paths, name)), Path(getattr(settings.paths, name)), "run.json", ".*")
     run_file = Path(settings.paths.model) / "run.json"
-    run_id = run_id_in(run_file)
+    run_id = run_id_in(Path(other.paths.model) / "run.json")
     with tracking.started(run_file, settings.data.name, {"reused": run_id}) as run:
         take_over(run, run_id)
         run.artifact(folder / "params.yaml")

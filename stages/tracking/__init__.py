@@ -1,6 +1,6 @@
 """One MLflow run for each configuration, one around those of a sweep: the only package that talks to MLflow."""
 
 from stages.tracking.connection import root, tracking_uri
-from stages.tracking.runs import TAGS, Point, Run, continued, started
+from stages.tracking.runs import TAGS, Point, Run, continued, end_killed, started
 
-__all__ = ["TAGS", "Point", "Run", "continued", "root", "started", "tracking_uri"]
+__all__ = ["TAGS", "Point", "Run", "continued", "end_killed", "root", "started", "tracking_uri"]

@@ -24,6 +24,7 @@ class Direct:
 
     def __init__(self, client: Any, run_id: str | None, heading: Heading) -> None:
         self._client = client
+        self._reached: dict[str, int] = {}
         self.run_id: str = patiently(
             lambda: create(client, heading) if run_id is None else find_or_create(client, run_id, heading)
         )
@@ -31,7 +32,7 @@ class Direct:
     def write(self, record: Record) -> None:
         """Log a record."""
         try:
-            patiently(lambda: records.send(self._client, self.run_id, record, Path()))
+            patiently(lambda: records.send(self._client, self.run_id, record, Path(), self._reached))
         except OSError as error:
             # A copy that finds no room does not say which file it is.
             line = refusal(error, error.filename2 or error.filename or root() / "mlruns")
@@ -45,11 +46,6 @@ class Direct:
 
     def flush(self) -> None:
         """Nothing is held back."""
-
-    def last_step(self, metric: str) -> int:
-        """The latest step of a metric."""
-        points = patiently(lambda: self._client.get_metric_history(self.run_id, metric))
-        return max((point.step for point in points), default=0)
 
     def close(self) -> None:
         """Nothing is left to do."""

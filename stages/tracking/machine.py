@@ -6,25 +6,23 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from stages.errors import in_a_line
-
-_FIRST = "system/cpu_utilization_percentage"
-"""A figure that every machine has."""
+from stages.tracking.records import now
 
 
 @contextlib.contextmanager
-def watched(log: Callable[[dict[str, float], int], None], last_step: Callable[[str], int]) -> Iterator[None]:
+def watched(log: Callable[[dict[str, float], int], None], began: int) -> Iterator[None]:
     """Log figures of the machine during the block, every ten seconds unless MLflow's environment variables differ.
 
     Args:
-        log: takes figures by name, and their step.
-        last_step: of a metric in an earlier part of the run.
+        log: takes figures by name, and their step: how many seconds ago the run began.
+        began: when that was, in milliseconds since 1970; a run that goes on began with its first part.
     """
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     # Its own thread asks the tracking server before each measurement, and ends for good when that fails.
     monitor = SystemMetricsMonitor(run_id="")
     ended = threading.Event()
-    thread = threading.Thread(target=_watch, args=(monitor, ended, log, last_step(_FIRST) + 1), daemon=True)
+    thread = threading.Thread(target=_watch, args=(monitor, ended, log, began), daemon=True)
     thread.start()
     try:
         yield
@@ -33,7 +31,7 @@ def watched(log: Callable[[dict[str, float], int], None], last_step: Callable[[s
         thread.join()
 
 
-def _watch(monitor: Any, ended: threading.Event, log: Callable[[dict[str, float], int], None], step: int) -> None:
+def _watch(monitor: Any, ended: threading.Event, log: Callable[[dict[str, float], int], None], began: int) -> None:
     prefix = f"system/{monitor.node_id}/" if monitor.node_id else "system/"
     while True:
         for _ in range(monitor.samples_before_logging):
@@ -41,11 +39,11 @@ def _watch(monitor: Any, ended: threading.Event, log: Callable[[dict[str, float]
             if ended.wait(monitor.sampling_interval):
                 return
         try:
-            log({prefix + name: value for name, value in monitor.aggregate_metrics().items()}, step)
+            seconds = (now() - began) // 1000
+            log({prefix + name: value for name, value in monitor.aggregate_metrics().items()}, seconds)
         except Exception as error:
             if in_a_line(error) is None:
                 raise
             return  # whatever is logged next meets it too, and says so
         for one in monitor.monitors:
             one.clear_metrics()
-        step += 1

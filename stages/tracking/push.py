@@ -14,6 +14,8 @@ from stages.tracking.connection import connected, shown_uri, why
 def push() -> Iterator[str]:
     """Send what is kept of all runs to where runs are recorded now, and forget it; a line for each run.
 
+    A run that cannot be sent keeps no other from it.
+
     Raises:
         UserError: it is not said where to, it does not answer, or it refuses something. What was not sent is kept.
     """
@@ -29,10 +31,18 @@ def push() -> Iterator[str]:
     first = {run.run_id: number for number, (_, run) in reversed(list(enumerate(kept)))}
     kept.sort(key=lambda item: first[item[1].run_id])
     refused: list[str] = []
+    failed: list[str] = []
     with connected() as mlflow:
         client = mlflow.MlflowClient()
         for run_id, items in groupby(kept, key=lambda item: item[1].run_id):
-            yield _push_run(client, run_id, [folder for folder, _ in items], refused)
+            try:
+                line = _push_run(client, run_id, [folder for folder, _ in items], refused)
+            except Exception as error:
+                failed.append(why(error))
+                line = f"{run_id}: not sent ({failed[-1]})"
+            yield line
+    if failed:
+        raise UserError(f"{shown_uri()}: failed ({failed[0]}); what was not sent is still in {unsent.place()}")
     if refused:
         raise UserError(f"{shown_uri()}: refused {'; '.join(refused)}; what is to be dropped can be removed there")
 
@@ -44,12 +54,7 @@ def _push_run(client: Any, run_id: str, folders: list[Path], refused: list[str])
         if kept is None:
             return f"{run_id}: left to the process that logs into it"
         name = name or kept.kept.heading.name
-        try:
-            target = sending.send_left(client, kept) or target
-        except Exception as error:
-            raise UserError(
-                f"{shown_uri()}: failed ({why(error)}); what was not sent is still in {unsent.place()}"
-            ) from error
+        target = sending.send_left(client, kept) or target
         refused += [f"{reason} ({folder})" for reason in kept.refused]
     there = "" if target in (None, run_id) else f" as {target}"
     return f"{run_id} ({name}): sent to {shown_uri()}{there}"

@@ -24,7 +24,7 @@ _AT_ONCE = 100  # parameters or tags, as many as MLflow takes
 Item = TypeVar("Item")
 
 
-def send(client: Any, run_id: str, record: Record, folder: Path) -> None:
+def send(client: Any, run_id: str, record: Record, folder: Path, reached: dict[str, int]) -> None:
     """Tell MLflow of a record.
 
     Args:
@@ -32,9 +32,15 @@ def send(client: Any, run_id: str, record: Record, folder: Path) -> None:
         run_id: of the run that it belongs to.
         record: `log` says what it is.
         folder: from which the paths in it count.
+        reached: how far the run had come in a series, before the records that are being sent; filled as it is asked.
     """
     if "path" in record:
         record = {**record, "path": str(folder / record["path"])}
+    if "series" in record:
+        series = record["series"]
+        if series not in reached:
+            reached[series] = max((point.step for point in client.get_metric_history(run_id, series)), default=-1)
+        record = {**record, "points": [point for point in record["points"] if point[3] > reached[series]]}
     _SENDERS[record["log"]](client, run_id, record)
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -57,9 +57,6 @@ class Sink(Protocol):
     def flush(self) -> None:
         """Return when all records would outlive this process."""
 
-    def last_step(self, metric: str) -> int:
-        """The latest step of a metric; 0 if there is none."""
-
     def close(self) -> None:
         """No more records will come."""
 
@@ -83,8 +80,15 @@ class Run:
         """Log numbers by name; None, a measure that does not exist, is left out."""
         self.points([Point(metrics, step)])
 
-    def points(self, points: Sequence[Point]) -> None:
-        """Log the numbers of many steps at once. A process killed meanwhile has logged whole points only."""
+    def points(self, points: Sequence[Point], series: str | None = None) -> None:
+        """Log the numbers of many steps at once. A process killed meanwhile has logged whole points only.
+
+        Args:
+            points: all of them, in the order of their steps.
+            series: a metric that each point has. Points up to the step that the run had of it when it was opened are
+                left out: an earlier attempt at the same work has logged them.
+        """
+        record: Record = {"log": "metrics"} if series is None else {"log": "metrics", "series": series}
         numbers: list[tuple[str, float, int, int]] = []
         for point in points:
             of_point = [
@@ -93,18 +97,14 @@ class Run:
                 if value is not None
             ]
             if len(numbers) + len(of_point) > METRICS_AT_ONCE:
-                self._sink.write({"log": "metrics", "points": numbers})
+                self._sink.write({**record, "points": numbers})
                 numbers = []
             numbers += of_point
-        self._sink.write({"log": "metrics", "points": numbers})
+        self._sink.write({**record, "points": numbers})
 
     def flush(self) -> None:
         """Return when all that was logged so far would outlive this process."""
         self._sink.flush()
-
-    def last_step(self, metric: str) -> int:
-        """The latest step at which a metric was logged; 0 where it never was."""
-        return self._sink.last_step(metric)
 
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
         """Copy a file, or what is in a folder, into the run."""
@@ -162,18 +162,37 @@ def started(run_file: str | Path, name: str, tags: Mapping[str, Any], unfinished
             beside it are of that run: the caller replaces it with them.
         name: of a new run; that of a DVC experiment is put before it.
         tags: nested or not.
-        unfinished: JSON with the id of the run too. Where it exists, the run that it names goes on. To be removed by
-            whoever ends the work.
+        unfinished: JSON with the id of the run too, and its state. Where it exists, the run that it names goes on. To
+            be removed by whoever ends the work.
     """
     name, tags = _with_surroundings(name, _as_text(tags))
-    before = run_id_in(unfinished) if unfinished is not None and unfinished.is_file() else None
+    goes_on = unfinished is not None and unfinished.is_file()
+    before = run_id_in(unfinished) if unfinished is not None and goes_on else None
+    began = store.load_json(unfinished).get("began", now()) if unfinished is not None and goes_on else now()
     with opened(before, name, tags, ends=True) as run:
-        if unfinished is not None:
-            store.save_json(unfinished, {"run_id": run.run_id})
+
+        def note(status: str) -> None:
+            if unfinished is not None:
+                store.save_json(unfinished, {"run_id": run.run_id, "began": began, "status": status})
+
         if unfinished is None or not Path(run_file).is_file():
             store.save_json(run_file, {"run_id": run.run_id})
-        with _until_its_end(run), machine.watched(run.metrics, run.last_step):
+        with _until_its_end(run, note), machine.watched(run.metrics, began):
             yield run
+
+
+def end_killed(unfinished: Iterable[Path]) -> None:
+    """End the runs of work that was killed, and that nobody is about to go on with, as KILLED.
+
+    Args:
+        unfinished: the files of that name of `started`.
+    """
+    for file in unfinished:
+        content = store.load_json(file)
+        if content.get("status") == "RUNNING":
+            with opened(content["run_id"], successor_of(content["run_id"]), provenance(), ends=True) as run:
+                run.status("KILLED")
+            store.save_json(file, content | {"status": "KILLED"})
 
 
 @contextlib.contextmanager
@@ -215,16 +234,21 @@ def opened(run_id: str | None, name: str, tags: Mapping[str, str], *, ends: bool
 
 
 @contextlib.contextmanager
-def _until_its_end(run: Run) -> Iterator[None]:
+def _until_its_end(run: Run, note: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    """Log the run's status, and `note` it elsewhere: RUNNING, then how the block ends."""
+    note("RUNNING")
     run.status("RUNNING")
     try:
         yield
     except BaseException as error:
+        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
         # A store that refuses the status as well would hide why.
         with contextlib.suppress(UserError, OSError):
-            run.status("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            run.status(status)
+            note(status)
         raise
     run.status("FINISHED")
+    note("FINISHED")
 
 
 def _with_surroundings(name: str, tags: Mapping[str, str]) -> tuple[str, dict[str, str]]:

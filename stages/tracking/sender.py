@@ -7,13 +7,16 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from stages.errors import UserError
 from stages.tracking import reach, sending, unsent
 from stages.tracking.connection import shown_uri, tracking_uri
-from stages.tracking.known import CONTINUES, Heading, create, find
+from stages.tracking.known import CONTINUES, Heading, create
 from stages.tracking.records import Record
 from stages.tracking.unsent import Kept, Unsent
 
 PUSH = "python -m stages.tracking push"
+AT_END = 20
+"""Seconds that a stage waits at most, when it ends, for a server to take what is left."""
 
 
 class Sender:
@@ -32,7 +35,7 @@ class Sender:
     def __init__(self, client: Any, run_id: str | None, heading: Heading, *, ends: bool) -> None:
         self._client = client
         self._reach = reach.of(tracking_uri())
-        self._is_new = run_id is None
+        is_new = run_id is None
         self._created: concurrent.futures.Future[str] | None = None
         answered = False
         if run_id is None:
@@ -42,21 +45,19 @@ class Sender:
         self.run_id = run_id
         self._target: str | None = None
         self._left = sending.left_by(lambda kept: kept.run_id == run_id and kept.server == shown_uri())
-        self._steps = unsent.last_steps(self._left)
         self._kept = Unsent.new(Kept(run_id, shown_uri(), heading, ends))
         self._refusals_told = 0
+        self._fault: str | None = None
+        self._fault_told = False
         self._woken, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True, name="MLflow sender")
         self._thread.start()
-        if self._is_new and not answered:
+        if is_new and not answered:
             # A later stage may open the run before this is sent, and knows neither.
             self.write({"log": "tags", "values": {**heading.tags, "mlflow.runName": heading.name}})
 
     def write(self, record: Record) -> None:
         """Log a record."""
-        if record["log"] == "metrics":
-            for name, _, _, step in record["points"]:
-                self._steps[name] = max(step, self._steps.get(name, 0))
         self._kept.write(record)
         self._woken.set()
         self._tell()
@@ -69,21 +70,14 @@ class Sender:
         """Return when all records are on the disk."""
         self._kept.flush()
 
-    def last_step(self, metric: str) -> int:
-        """The latest step of a metric, on the server, if it answers soon, and among what is unsent."""
-        here = self._steps.get(metric, 0)
-        if self._is_new:
-            return here
-        answer = self._reach.ask(lambda: self._last_step_there(metric))
-        self._tell()
-        there = answer.result() if answer is not None and answer.done() and answer.exception() is None else 0
-        return max(here, there)
-
     def close(self) -> None:
-        """Send what is left, unless the server fails, and forget what was sent."""
+        """Send what is left, unless the server fails or takes too long for it, and forget what was sent."""
         self._closing.set()
         self._woken.set()
-        self._thread.join()
+        self._thread.join(AT_END)
+        if self._thread.is_alive():
+            self._reach.warn(f"{shown_uri()} has not taken all of it in {AT_END} s; {_kept()}")
+            return  # what it holds ends with this process
         self._tell()
         if self._kept.complete:
             self._kept.remove()
@@ -95,7 +89,7 @@ class Sender:
         closing = False
         while not closing:
             closing = self._closing.is_set()  # asked first: what is written before it is set is sent
-            if not self._reach.pause() or (closing and self._reach.fails_at_once()):
+            if self._fault is None and (not self._reach.pause() or (closing and self._reach.fails_at_once())):
                 self._attempt()
             if not closing:
                 self._woken.wait(self._reach.pause() or None)
@@ -112,6 +106,8 @@ class Sender:
                     sending.send_left(self._client, left)
                 self._left.pop(0)
             target = sending.send(self._client, self._kept, self._target)
+        except UserError as error:  # of our own files
+            self._fault = str(error)
         except Exception as error:
             self._reach.failed(error, time.monotonic() - max(began, self._kept.sent_at))
         else:
@@ -127,21 +123,20 @@ class Sender:
             self._client.set_tag(target, CONTINUES, self.run_id)
         self._target = target
 
-    def _last_step_there(self, metric: str) -> int:
-        known = find(self._client, self.run_id)
-        points = self._client.get_metric_history(known, metric) if known else []
-        return max((point.step for point in points), default=0)
-
     def _tell(self) -> None:
         """Say what is wrong; in the main thread, which alone knows when standard error is shown."""
         if threading.current_thread() is not threading.main_thread():
             return
         if self._reach.failure is not None:
-            self._reach.warn(
-                f"{shown_uri()} does not answer ({self._reach.failure}); what is logged is kept in {unsent.place()}, "
-                f"and sent when it answers again, or later by `{PUSH}`"
-            )
+            self._reach.warn(f"{shown_uri()} does not answer ({self._reach.failure}); {_kept()}")
+        if self._fault and not self._fault_told:
+            self._fault_told = True
+            reach.say(f"nothing more of this run is sent ({self._fault}); {_kept()}")
         refused = self._kept.refused
         if refused and not self._refusals_told:
             reach.say(f"{shown_uri()} refused {refused[0]}; kept in {self._kept.folder}, `{PUSH}` tries it again")
         self._refusals_told = len(refused)
+
+
+def _kept() -> str:
+    return f"what is logged is kept in {unsent.place()}, and sent when it answers again, or later by `{PUSH}`"

@@ -30,7 +30,7 @@ def send(client: Any, kept: Unsent, target: str | None = None) -> str | None:
     for index, record in kept.pending():
         target = target or find_or_create(client, kept.kept.run_id, kept.kept.heading)
         try:
-            records.send(client, target, record, kept.folder)
+            records.send(client, target, record, kept.folder, kept.reached)
         except Exception as error:
             if not _is_refusal(error):
                 raise
@@ -70,7 +70,7 @@ def _is_refusal(error: Exception) -> bool:
     """Whether the server found fault with a record, and would at any other time."""
     from mlflow.exceptions import MlflowException
 
-    if not isinstance(error, MlflowException):
-        return False
-    status = error.get_http_status_code()
+    # Files are uploaded without what makes an exception of MLflow's of an answer.
+    answer = getattr(error, "response", None)
+    status = error.get_http_status_code() if isinstance(error, MlflowException) else getattr(answer, "status_code", 0)
     return 400 <= status < 500 and status not in _NOT_FOR_THE_RECORD

@@ -61,6 +61,7 @@ class Unsent:
         written: how many records there are.
         status: the run's, as last recorded.
         sent_at: when a record was last sent, by `time.monotonic`.
+        reached: how far the run had come in a series before these records, as far as the server was asked.
     """
 
     def __init__(self, folder: Path, lock: FileLock) -> None:
@@ -70,6 +71,7 @@ class Unsent:
         self.written = 0
         self.status: str | None = None
         self.sent_at = 0.0
+        self.reached: dict[str, int] = {}
         self._lock = lock
         self._writing = threading.Lock()
         self._log = os.open(folder / _LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -112,10 +114,7 @@ class Unsent:
         """Copy a file or folder, for a record that names it by what is returned."""
         copy = Path("files", uuid.uuid4().hex[:12], path.name)
         (self.folder / copy).parent.mkdir(parents=True)
-        if path.is_dir():
-            shutil.copytree(path, self.folder / copy)
-        else:
-            shutil.copyfile(path, self.folder / copy)
+        store.copy(path, self.folder / copy)
         return str(copy)
 
     def pending(self) -> Iterator[tuple[int, Record]]:
@@ -198,17 +197,6 @@ def taken(folder: Path) -> Unsent | None:
         lock.release()
         return None
     return Unsent(folder, lock)
-
-
-def last_steps(folders: list[Path]) -> dict[str, int]:
-    """The latest step of each metric among the records in some folders."""
-    steps: dict[str, int] = {}
-    for folder in folders:
-        for line in (folder / _LOG).read_bytes().split(b"\n")[:-1] if (folder / _LOG).is_file() else []:
-            record = json.loads(line)
-            for name, _, _, step in record["points"] if record["log"] == "metrics" else []:
-                steps[name] = max(step, steps.get(name, 0))
-    return steps
 
 
 def _lock_of(folder: Path) -> FileLock:

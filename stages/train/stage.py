@@ -82,10 +82,12 @@ def run(
         "threads": threads,
     }
     files = [*_files_behind(paths), *own_code.files((network, loss, optimizer), allowed_targets)]
-    checkpoint = Checkpoint.of(paths.checkpoints, settings, files)
+    checkpoint = Checkpoint.of(paths.checkpoints, settings | {"by": strategy.computes_with()}, files)
     folder, figure = Path(paths.model), Path(paths.plots) / "training.png"
     names = {"data": data.name, "network": _short(network), "loss": _short(loss)}
     unfinished = checkpoint.folder / "run.json"
+    # Of other settings, by a process that was killed: only one at a time trains here.
+    tracking.end_killed(file for file in checkpoint.folder.parent.glob("*/run.json") if file != unfinished)
     with tracking.started(folder / "run.json", " ".join(names.values()), names, unfinished) as run:
         run.params(settings | {"parameters": encoder.count_params()})
         run.params({"network": names["network"], "loss": names["loss"]})  # MLflow's charts cut `_target_` short
@@ -176,19 +178,17 @@ def _save(learner: Learner, folder: Path) -> list[Path]:
 class _ToRun:
     """Sends figures to an MLflow run, many at once: a call to MLflow costs far more than a number.
 
-    What an earlier attempt sent, which did not come to its end, is not sent again.
+    What an earlier attempt sent, which did not come to its end, is not logged twice.
     """
 
     def __init__(self, run: tracking.Run) -> None:
         self._run = run
-        self._points: list[tracking.Point] = []
-        self._sent = {series: run.last_step(f"{series}/loss") for series in ("step", "epoch")}
+        self._points: dict[str, list[tracking.Point]] = {"step": [], "epoch": []}
 
     def add(self, figures: Mapping[str, float], step: int) -> None:
-        series = next(iter(figures)).partition("/")[0]
-        if step > self._sent[series]:
-            self._points.append(tracking.Point(figures, step))
-        if series == "epoch":
+        kind = next(iter(figures)).partition("/")[0]
+        self._points[kind].append(tracking.Point(figures, step))
+        if kind == "epoch":
             self._send()
 
     def flush(self) -> None:
@@ -196,9 +196,10 @@ class _ToRun:
         self._run.flush()
 
     def _send(self) -> None:
-        if self._points:
-            self._run.points(self._points)
-            self._points = []
+        for kind, points in self._points.items():
+            if points:
+                self._run.points(points, series=f"{kind}/loss")
+            self._points[kind] = []
 
 
 def _short(section: dict[str, Any]) -> str:

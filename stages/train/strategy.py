@@ -1,5 +1,7 @@
 """What depends on the backend and the machine: threads, determinism, precision. Only this module names TensorFlow."""
 
+from importlib.metadata import version
+
 import keras
 
 from stages.quiet import hidden_stderr
@@ -25,3 +27,9 @@ def set_up(seed: int, threads: int, precision: str = "float32") -> None:
         tf.config.experimental.enable_op_determinism()
         with hidden_stderr():  # without a GPU, the look for one ends in an error message
             tf.config.list_logical_devices()
+
+
+def computes_with() -> dict[str, str]:
+    """What a training's last digits depend on beside its settings and code: packages and the kind of device."""
+    device = keras.distribution.list_devices()[0].partition(":")[0]
+    return {name: version(name) for name in ("keras", "numpy", keras.backend.backend())} | {"device": device}

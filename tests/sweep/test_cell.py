@@ -8,6 +8,8 @@ from stages.sweep import cell, state
 
 KILL_ITSELF = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
+TOLD = "told to end: what was computed is kept, and --resume goes on from there"
+
 
 def job_that_runs(code, monkeypatch):
     monkeypatch.setattr(cell, "JOB", (sys.executable, "-c", code))
@@ -20,6 +22,8 @@ def job_that_runs(code, monkeypatch):
         ("print('about to'); 1 / 0", "ZeroDivisionError: division by zero"),
         ("raise SystemExit(3)", "ended with status 3"),
         (KILL_ITSELF, "killed by SIGKILL, perhaps for want of memory"),
+        ("print('train: interrupted; step 9 is kept'); raise SystemExit(143)", TOLD),
+        (KILL_ITSELF.replace("SIGKILL", "SIGTERM"), TOLD),
         ("pass", None),
     ],
 )

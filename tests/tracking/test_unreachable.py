@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import requests
 from mlflow import MlflowClient
 
 from stages import store, tracking
@@ -45,7 +46,6 @@ def test_a_stage_loses_five_seconds_at_most_and_nothing_that_it_logs(server, dat
             )
         run.dataset(np.zeros((4, 8, 8, 1), np.uint8), np.zeros(4, np.int32), "digits", "data/digits")
         run.artifact(file, "plots")
-        assert run.last_step("step/loss") == 1000
         logged = time.monotonic()
     with tracking.continued(run_file, {"evaluate": {"knn": 5}}) as later:
         later.metrics({"test/recall_at_1": 0.99})
@@ -123,6 +123,61 @@ def test_pushing_that_is_cut_off_after_each_record_neither_doubles_nor_loses(dea
     assert loaded.metadata.signature.inputs.inputs[0].shape == (-1, 2)
     assert loaded.metadata.run_id == stored.info.run_id
     np.testing.assert_allclose(loaded.predict(examples), np.asarray(network(examples)))
+
+
+def test_work_that_goes_on_while_the_server_is_away_logs_nothing_twice(dead, database, monkeypatch):
+    unfinished = dead / "unfinished.json"
+
+    def attempt(steps):
+        with tracking.started(dead / "run.json", "x", {}, unfinished) as run:
+            points = [tracking.Point({"step/loss": 1 / step, "step/norm": 1.0}, step) for step in steps]
+            run.points(points, series="step/loss")
+            run.metrics({"test/recall_at_1": 1 / len(steps)})  # of which the latest counts
+            raise KeyboardInterrupt
+
+    for steps in (range(1, 7), range(1, 10), range(9, 13)):  # the first is sent before the others begin
+        with pytest.raises(KeyboardInterrupt):
+            attempt(steps)
+        if len(steps) == 6:
+            with monkeypatch.context() as back:
+                back.setenv("MLFLOW_TRACKING_URI", database)
+                list(push())
+                assert not unsent.found()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    list(push())
+    client = MlflowClient(database)
+    run_id = the_run_for(client, store.load_json(unfinished)["run_id"]).info.run_id
+    for name in ("step/loss", "step/norm"):
+        assert [point.step for point in client.get_metric_history(run_id, name)] == list(range(1, 13))
+    assert len(client.get_metric_history(run_id, "test/recall_at_1")) == 3
+
+
+def test_a_run_that_cannot_be_sent_keeps_no_other_from_it_and_what_is_refused_keeps_nothing_behind_it(
+    dead, database, monkeypatch
+):
+    def without(status):
+        answer = requests.Response()
+        answer.status_code = status
+        return lambda *_: (_ for _ in ()).throw(requests.HTTPError("no", response=answer))
+
+    for name in ("first", "second"):
+        with tracking.started(dead / f"{name}.json", name, {}) as run:
+            if name == "first":
+                run.artifact(dead / "first.json")
+            run.metrics({"loss": 0.5})
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    client = MlflowClient(database)
+    first, second = (store.load_json(dead / f"{name}.json")["run_id"] for name in ("first", "second"))
+    with monkeypatch.context() as away, pytest.raises(UserError, match=r"failed \(no\); what was not sent is still in"):
+        away.setattr(MlflowClient, "log_artifact", without(503))
+        list(push())
+    assert the_run_for(client, second).info.status == "FINISHED"
+    assert the_run_for(client, first).data.metrics == {}
+    with monkeypatch.context() as large, pytest.raises(UserError, match=r"refused artifact: no .*can be removed there"):
+        large.setattr(MlflowClient, "log_artifact", without(413))
+        list(push())
+    stored = the_run_for(client, first)
+    assert (stored.info.status, stored.data.metrics) == ("FINISHED", {"loss": 0.5})
 
 
 def test_a_dead_server_is_told_in_a_line_that_holds_no_password_and_nothing_is_lost(dead, capsys, monkeypatch):

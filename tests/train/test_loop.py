@@ -1,5 +1,7 @@
+import itertools
 import os
 import signal
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -105,7 +107,7 @@ def test_a_training_cut_at_any_step_goes_on_to_the_same_weights_history_and_log(
         for one, other in zip(there, here, strict=True):
             np.testing.assert_array_equal(other, one)
     logged = {(s, next(iter(figures))): figures for figures, s in [*first.points, *second.points]}
-    assert logged == {(s, next(iter(figures))): figures for figures, s in points}
+    assert list(logged.items()) == [((s, next(iter(figures))), figures) for figures, s in points]
 
 
 def test_a_signal_is_heard_after_the_step_and_the_same_command_goes_on(unbroken, data, tmp_path):
@@ -140,11 +142,20 @@ def test_what_was_logged_is_safe_before_the_state_is_saved(data, tmp_path, monke
     assert all(flushed == added for flushed, added in saved)
 
 
-def test_the_state_is_saved_no_more_often_than_asked_and_at_the_end(data, tmp_path, monkeypatch):
-    saved = []
+@pytest.mark.parametrize(("seconds", "expected"), [(1000, [12]), (5, [5, 10, 12]), (4, [4, 8, 12])])
+def test_the_state_is_saved_as_often_as_asked_and_at_the_end(data, tmp_path, monkeypatch, seconds, expected):
+    saved, clock = [], itertools.count(1)
+    now = 0
+
+    def second_a_step(*_):
+        nonlocal now
+        now = next(clock)
+
+    monkeypatch.setattr(health, "check_collapse", second_a_step)  # which is asked after each step
+    monkeypatch.setattr("stages.train.loop.time", SimpleNamespace(perf_counter=lambda: now))
     monkeypatch.setattr(Checkpoint, "save", lambda self, model, best, progress: saved.append(progress.step))
-    train(learner(), data, Checkpoint(tmp_path), seconds=1000)
-    assert saved == [12]
+    train(learner(), data, Checkpoint(tmp_path), seconds=seconds)
+    assert saved == expected
 
 
 def test_batches_come_in_the_order_of_the_plan(data, tmp_path, monkeypatch):
@@ -192,7 +203,14 @@ def test_steps_and_epochs_are_logged_once_each(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda whole: whole[: len(whole) // 2], lambda whole: b"", lambda whole: flipped(whole)]
+    "damage",
+    [
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: b"",
+        lambda whole: flipped(whole, len(whole) // 2),  # in the largest array
+        lambda whole: flipped(whole, whole.rindex(b"PK\x01\x02") + 8),  # of the last array, whether it is encrypted
+        lambda whole: flipped(whole, whole.index(b"PK\x01\x02") + 6, 0b0111_1111),  # the version that could read it
+    ],
 )
 def test_of_two_states_the_one_before_is_used_where_the_newest_is_damaged(data, tmp_path, capsys, damage):
     checkpoint = Checkpoint(tmp_path)
@@ -212,10 +230,8 @@ def step_of(checkpoint):
     return restored[0].step
 
 
-def flipped(whole):
-    """One bit in the middle of the largest array."""
-    middle = len(whole) // 2
-    return whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+def flipped(whole, place, bits=1):
+    return whole[:place] + bytes([whole[place] ^ bits]) + whole[place + 1 :]
 
 
 def test_checkpoint_of_other_settings_or_data_is_another_folder(tmp_path):
