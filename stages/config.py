@@ -24,6 +24,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Side = Annotated[int, Field(ge=1, le=8192)]
 _MOST = 2**31  # of anything: more than any array here could have
 Count = Annotated[int, Field(ge=1, lt=_MOST)]
+Several = Annotated[int, Field(ge=2, lt=_MOST)]
 Many = Annotated[int, Field(ge=20, lt=_MOST)]
 Points = Annotated[int, Field(ge=10, lt=_MOST)]
 Place = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]*$")]  # a path: not empty, nor of several lines
@@ -39,7 +40,7 @@ class Section(BaseModel):
 class Data(Section):
     """Which images, and how they are split."""
 
-    name: str
+    name: Place
     path: Place
     source: Literal["csv", "folder", "idx"]
     shape: list[Count] | None  # of CSV: [H, W] or [H, W, C]; None: square and grey, from the number of columns
@@ -73,8 +74,8 @@ class ClassBalanced(Section):
     """P×K batches: `classes_per_batch` classes with `samples_per_class` images each."""
 
     layout: Literal["pk"]
-    classes_per_batch: Annotated[int, Field(ge=2)]
-    samples_per_class: Annotated[int, Field(ge=2)]
+    classes_per_batch: Several
+    samples_per_class: Several
 
     @property
     def size(self) -> int:
@@ -86,7 +87,7 @@ class Shuffled(Section):
     """Plain random batches."""
 
     layout: Literal["shuffled"]
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Several
 
     @property
     def size(self) -> int:
@@ -98,7 +99,7 @@ class Pairs(Section):
     """Pairs of images: half of one class, half of two."""
 
     layout: Literal["pairs"]
-    pairs_per_batch: Annotated[int, Field(ge=2)]
+    pairs_per_batch: Several
 
     @property
     def size(self) -> int:

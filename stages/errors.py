@@ -24,6 +24,10 @@ _ADVICE = {
     errno.EPERM: _PERMISSION,
     errno.EROFS: "expected a disk that can be written to",
     errno.EIO: "check its disk",
+    errno.EEXIST: "expected a folder, or nothing there",
+    errno.ENOTDIR: "expected a folder",
+    errno.ELOOP: "expected no link that leads back to itself",
+    errno.ENAMETOOLONG: "expected a shorter name",
 }
 _SQLITE = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,

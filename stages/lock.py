@@ -1,6 +1,7 @@
 """One at a time: a lock that the system takes back however its holder ends, and that says who holds it."""
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -117,6 +118,8 @@ def _acquire(lock: FileLock, path: Path, name: str, place: str, patience: float)
         except Timeout:
             waited = time.monotonic() - began
         who, is_ending = _holder(path)
+        if waited > _WORDS and not path.exists():
+            raise FileNotFoundError(errno.ENOENT, "no lock can be made", str(path))
         if waited > patience + (_GRACE if is_ending else 0):
             raise UserError(f"{place}: found {who} at work on it, expected no other; wait for it or end it") from None
         if waited > _WORDS and not told:

@@ -27,11 +27,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The temporary name keeps the suffix, by which libraries choose a format.
 
     Raises:
-        UserError: the disk is full, or the folder may not be written to; `path` is as it was.
+        UserError: the disk is full, the folder may not be written to, or `path` is one; it is as it was.
     """
     target = Path(path)
-    with _telling(target):
+    if target.is_dir():
+        raise UserError(f"{target}: found a folder, expected a file or nothing there")
+    with _telling(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
+    with _telling(target):
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix="".join(target.suffixes))
     os.close(handle)
     temporary = Path(name)

@@ -18,7 +18,16 @@ from tests.repository import ROOT
 STAGES = ROOT / "stages"
 NOT_CALLED = (
     *("eval", "exec", "compile", "__import__", "input"),
-    *("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"),
+    *(
+        "os.system",
+        "os.popen",
+        "os.execv",
+        "os.execvp",
+        "os.spawnv",
+        "os.posix_spawn",
+        "subprocess.getoutput",
+        "subprocess.getstatusoutput",
+    ),
     *("keras.config.enable_unsafe_deserialization", "keras.layers.Lambda", "hydra.utils.instantiate"),
     *("yaml.load", "yaml.load_all", "yaml.full_load", "yaml.unsafe_load", "joblib.load", "torch.load"),
 )

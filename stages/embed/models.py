@@ -11,6 +11,8 @@ import numpy as np
 from stages.errors import UserError
 
 _SHOWN = 200  # letters of what Keras says of a file
+_SMALL, _UNPACKED = 1 << 20, 50
+"""An archive may hold a megabyte, and 50 times its size beyond that: weights hardly shrink, zeros do a thousandfold."""
 _ROUNDING = 1e-4
 """Of a probability that the head computes in float32."""
 
@@ -19,7 +21,8 @@ def load_encoder(path: Path, shape: tuple[int, ...]) -> keras.Model:
     """The model in `path`, which takes images of this shape and gives a row of numbers for each.
 
     Raises:
-        UserError: no such file, not a Keras model without code in it, one of other images, or of no embeddings.
+        UserError: no such file, not a Keras model without code in it, one of other images, of no embeddings, or of
+            embeddings that are no numbers.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file; expected the output of the train stage (run `dvc repro`)")
@@ -31,7 +34,19 @@ def load_encoder(path: Path, shape: tuple[int, ...]) -> keras.Model:
         raise UserError(f"{path}: found a model of images {list(taken[1:])}, expected {list(shape)}")
     if len(given) != 2 or not given[1]:
         raise UserError(f"{path}: found a model with output of shape {given}, expected (None, embedding_dim)")
+    _try(model, path, shape)
     return model
+
+
+def _try(model: keras.Model, path: Path, shape: tuple[int, ...]) -> None:
+    """Embed an image, for a model may be read as a whole that cannot compute."""
+    image = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
+    try:
+        embedding = np.asarray(model(image, training=False))
+    except Exception as error:  # there is nothing that a layer would not raise
+        raise _unreadable(path, error) from None
+    if embedding.shape[0] != 1 or not np.isfinite(embedding).all():
+        raise UserError(f"{path}: found a model that makes no finite numbers of an image, expected one that does")
 
 
 def head_weights(path: Path, embedding_dim: int) -> np.ndarray | None:
@@ -71,19 +86,27 @@ def _load(path: Path) -> keras.Model:
     if not whole:
         raise UserError(f"{path}: not readable as a Keras model (no ZIP archive); expected a whole .keras file")
     try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked, packed = sum(member.file_size for member in archive.infolist()), path.stat().st_size
+        if unpacked > _SMALL + _UNPACKED * packed:
+            raise ValueError(f"{unpacked:,} bytes in an archive of {packed:,}")
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras leaves weights that it does not find at random
             model = keras.models.load_model(path, compile=False, safe_mode=True)
     except PermissionError:
         raise
     except Exception as error:  # there is nothing that Keras would not raise on an archive that is no model
-        reason = " ".join(str(error).split())[:_SHOWN]
-        raise UserError(
-            f"{path}: not readable as a Keras model ({reason}); expected a whole .keras file without code in it"
-        ) from None
+        raise _unreadable(path, error) from None
     if not isinstance(model, keras.Model) or len(getattr(model, "outputs", None) or ()) != 1:
         raise UserError(f"{path}: found a {type(model).__name__}, expected a Keras model of one output")
     return model
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())[:_SHOWN]
+    return UserError(
+        f"{path}: not readable as a Keras model ({reason}); expected a whole .keras file without code in it"
+    )
 
 
 def _computes(model: keras.Model, weights: np.ndarray) -> bool:

@@ -109,9 +109,17 @@ def fetch(name: str, splits: Sequence[str], folder: Path) -> Fetched:
         _check_reachable(next(iter(builder.url_infos), None), by_hand)
     try:
         builder.download_and_prepare()
-    except (OSError, tfds.download.DownloadError) as error:
+    except AssertionError as error:  # of a data set whose publisher lets nobody fetch it but by hand
+        said = " ".join(str(error).split())
+        raise UserError(f"{name}: not to be downloaded by a program ({said}); do as it says, {by_hand}") from None
+    except (OSError, tfds.download.DownloadError, _damaged(tfds)) as error:
         raise UserError(f"{name}: download failed ({' '.join(str(error).split())}); try again, {by_hand}") from None
     return Fetched(builder, _parts(builder, splits))
+
+
+def _damaged(tfds: Any) -> type[Exception]:
+    """What TFDS raises of a download that is not what was published."""
+    return tfds.core.download.download_manager.NonMatchingChecksumError
 
 
 def _builder(tfds: Any, name: str) -> Any:

@@ -1,6 +1,7 @@
 """Which reader reads a source, and what all images go through then."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +52,13 @@ def _read(data: config.Data, seed: int, workers: int) -> tuple[Labelled[Images],
 
 
 def _check_name(folder: str, name: str) -> None:
-    """Refuse what the files that are written, all of them in UTF-8, could not hold."""
+    """Refuse what the files that are written, lines and tables in UTF-8, could not hold, or a terminal would obey."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
         raise UserError(f"{folder}: found the name {os.fsencode(name)!r}, expected names in UTF-8") from None
+    if any(unicodedata.category(letter) == "Cc" for letter in name):
+        raise UserError(f"{folder}: found the name {name!r}, expected names without control characters")
 
 
 def as_wanted(images: Images, data: config.Data) -> Images:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -273,9 +274,10 @@ def run_id_in(run_file: str | Path) -> str:
         UserError: no such file, or other content.
     """
     content = store.load_json(run_file)
-    if not (isinstance(content, dict) and isinstance(content.get("run_id"), str)):
+    run_id = content.get("run_id") if isinstance(content, dict) else None
+    if not isinstance(run_id, str) or not re.fullmatch(r"[\w-]{1,64}", run_id):
         raise UserError(f"{run_file}: found other content, expected the run_id that the train stage wrote")
-    return content["run_id"]
+    return run_id
 
 
 def _as_text(tags: Mapping[str, Any]) -> dict[str, str]:

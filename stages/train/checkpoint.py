@@ -90,7 +90,8 @@ class Checkpoint:
         arrays |= {f"best_{i:04}": weight for i, weight in enumerate(best)}
         path = self.folder / f"step_{progress.step:010}.npz"
         with store.replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, progress=np.array(json.dumps(asdict(progress))), **arrays)
+            content = {"progress": asdict(progress), "arrays": len(arrays)}
+            np.savez(file, allow_pickle=False, content=np.array(json.dumps(content)), **arrays)
         # Beside older ones, what a process left that was killed while it wrote one: only one at a time trains here.
         for old in (*self.files[KEPT:], *self.folder.glob(".step_*")):
             old.unlink()
@@ -102,7 +103,10 @@ class Checkpoint:
                 # Opened here: NumPy leaves a damaged archive open that it opened itself.
                 with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                     arrays = {name: archive[name] for name in archive.files}
-                progress = Progress(**json.loads(str(arrays["progress"])))
+                content = json.loads(str(arrays.pop("content")))
+                progress = Progress(**content["progress"])
+                if len(arrays) != content["arrays"]:
+                    raise ValueError("damaged where it says what is in it")
                 state = [arrays[f"variable_{i:04}"] for i in range(len(_variables(model)))]
             except Exception:  # there is nothing that would not be raised on bytes that are no archive
                 print(f"{path} is damaged and is not used", flush=True)

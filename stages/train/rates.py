@@ -12,8 +12,10 @@ def warmup_cosine(peak: float, warmup: float, steps: int) -> keras.optimizers.sc
         steps: steps of the training.
 
     Raises:
-        ValueError: `warmup` out of range, or a peak that is not positive.
+        ValueError: `warmup` out of range, a peak that is not positive, or no steps.
     """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1. Received: {steps}")
     if not 0 <= warmup < 1:
         raise ValueError(f"warmup must be a share of the steps, at least 0 and below 1. Received: {warmup}")
     if peak <= 0:

@@ -18,6 +18,7 @@ from stages.train.loop import fit
 from stages.train.losses import ContrastiveLoss, EmbeddingLoss
 from stages.train.statistics import TripletStatistics
 from stages.train.targets import build
+from stages.train.trial import try_loss, try_optimizer
 
 _ANCHORS = 64
 """Of a batch, for counting kinds of triplets: sorting every row of a large one would cost more than the loss."""
@@ -55,8 +56,12 @@ def run(
 
     shape = training.images.shape[1:]
     encoder = build(network, "network", allowed_targets, keras.Model, input_shape=shape)
-    if len(encoder.output_shape) != 2:
-        raise UserError(f"network: found output of shape {encoder.output_shape}, expected [batch, embedding_dim]")
+    if not encoder.built or len(encoder.output_shape) != 2:
+        found = f"output of shape {encoder.output_shape}" if encoder.built else "a network without input and output"
+        raise UserError(f"network: found {found}, expected [batch, embedding_dim]")
+    built_optimizer = build(optimizer, "optimizer", allowed_targets, keras.optimizers.Optimizer)
+    try_optimizer(built_optimizer)
+    try_loss(objective, plan.shape[1], encoder.output_shape[1])
     learner = Learner(
         encoder,
         # float32 under every policy: positions between pixels need the digits.
@@ -64,11 +69,7 @@ def run(
         TripletStatistics(objective, stride=max(1, plan.shape[1] // _ANCHORS)),
         _head(objective, encoder.output_shape[1]),
     )
-    learner.compile(
-        optimizer=build(optimizer, "optimizer", allowed_targets, keras.optimizers.Optimizer),
-        loss=objective,
-        jit_compile=False,
-    )
+    learner.compile(optimizer=built_optimizer, loss=objective, jit_compile=False)
     learner.build((None, *shape))
 
     settings = {

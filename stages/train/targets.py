@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +10,8 @@ import keras
 
 from stages.errors import UserError
 from stages.train import trusted
+
+_SHOWN = 400  # letters of what a target says
 
 
 def build(section: Mapping[str, Any], name: str, allowed: Sequence[str] = (), kind: type = object, **given: Any) -> Any:
@@ -34,8 +36,12 @@ def build(section: Mapping[str, Any], name: str, allowed: Sequence[str] = (), ki
     _check_arguments(target, {**given, **arguments}, name, path)
     try:
         built = target(**given, **arguments)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{name}: {path} refuses its arguments: {' '.join(str(error).split())}") from error
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:  # there is nothing that foreign code and backends would not raise
+        kind_of_error = "" if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: "
+        reason = " ".join(str(error).split())[:_SHOWN]
+        raise UserError(f"{name}: {path} refuses its arguments: {kind_of_error}{reason}") from error
     if not isinstance(built, kind):
         raise UserError(f"{name}._target_: {path} gives a {type(built).__name__}, expected a Keras {kind.__name__}")
     if isinstance(built, keras.Model):
@@ -73,7 +79,7 @@ _KINDS = {"bool": "true or false", "int": "a whole number", "float": "a finite n
 def _fits(value: Any, annotation: Any) -> bool:
     """Whether a value is of a plain annotated type; other annotations, and none, take anything."""
     if annotation is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if annotation is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, annotation) if annotation in (bool, str) else True

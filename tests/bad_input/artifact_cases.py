@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -233,6 +234,32 @@ _EMBEDDED = [
         "no file of the run",
         "{}/artifacts/model/run.json: no such file; expected the output of an earlier stage (run `dvc repro`)",
         lambda folder: (folder / "artifacts/model/run.json").unlink(),
+    ),
+    Refused(
+        "the id of no run",
+        "evaluate",
+        "{}/artifacts/model/run.json: found other content, expected the run_id that the train stage wrote",
+        lambda folder: store.save_json(folder / "artifacts/model/run.json", {"run_id": "../../../etc"}),
+    ),
+    Refused(
+        "a folder in the place of a file of several that belong together",
+        "prepare",
+        "{}/data/prepared/summary.json: found a folder, expected a file or nothing there",
+        in_place_of("data/prepared/summary.json", Path.mkdir),
+    ),
+    Refused(
+        "a folder in the place of a file",
+        "batches",
+        "{}/data/batches.npy: found a folder, expected a file or nothing there",
+        in_place_of("data/batches.npy", Path.mkdir),
+    ),
+    Refused(
+        "a file in the place of a folder",
+        "prepare",
+        "{}/data/prepared: File exists; expected a folder, or nothing there",
+        in_turn(
+            lambda folder: shutil.rmtree(folder / "data/prepared"), lambda folder: (folder / "data/prepared").touch()
+        ),
     ),
     Refused(
         "a head of pickled objects",

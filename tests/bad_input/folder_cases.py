@@ -100,6 +100,24 @@ _FOLDERS = [
         lambda folder: _add_comment_bomb(folder / "ant" / "00000.png"),
     ),
     _of_folders(
+        "folders in folders without an end to be seen",
+        "{}/in/ant/a/a/a…/a: found a folder in 50 others, expected images of a class in fewer",
+        lambda folder: (folder / "ant" / "/".join("a" * 60)).mkdir(parents=True),
+    ),
+    _of_folders(
+        "links that lead to one folder twice",
+        "{}/in/ant/two: found …/in/ant/one a second time in its class, expected links to other images",
+        in_turn(
+            lambda folder: (folder / "ant/one").mkdir(),
+            lambda folder: (folder / "ant/two").symlink_to(folder / "ant/one"),
+        ),
+    ),
+    _of_folders(
+        "a class whose name clears the screen",
+        "{}/in: found the name 'ant\\x1b[2J', expected names without control characters",
+        lambda folder: (folder / "ant").rename(folder / "ant\x1b[2J"),
+    ),
+    _of_folders(
         "an image that links to itself",
         "{}/in/ant/a.png: found a link that leads back to itself, expected links to other images",
         lambda folder: link_to_itself(folder / "ant" / "a.png"),

@@ -36,7 +36,7 @@ def _rewritten(change: Callable[[dict[str, bytes]], object]) -> Callable[[Path],
         with zipfile.ZipFile(folder / MODEL) as archive:
             files = {name: archive.read(name) for name in archive.namelist()}
         change(files)
-        with zipfile.ZipFile(folder / MODEL, "w") as archive:
+        with zipfile.ZipFile(folder / MODEL, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in files.items():
                 archive.writestr(name, content)
 
@@ -70,6 +70,12 @@ def _call(function: str, module: str) -> Callable[[Layers], object]:
 def _become(module: str, name: str, **settings: Any) -> Callable[[Layers], object]:
     """Let the last layer be any class of any module."""
     return lambda layers: layers[-1].update(module=module, class_name=name, config=settings, registered_name=name)
+
+
+def _of_nan() -> keras.Model:
+    model = encoder()
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    return model
 
 
 def _cut_off(folder: Path) -> None:
@@ -126,6 +132,18 @@ _MODELS = [
     _model("no weights", _rewritten(lambda files: files.pop("model.weights.h5"))),
     _model("words as weights", _rewritten(lambda files: files.update({"model.weights.h5": b"words"}))),
     _model("other JSON", _rewritten(lambda files: files.update({"config.json": b"[1]"}))),
+    _model(
+        "a configuration of 300 MB in 300 kB",
+        _rewritten(lambda files: files.update({"config.json": files["config.json"] + b" " * (300 << 20)})),
+        f"{{}}/{MODEL}: not readable as a Keras model (… bytes in an archive of …); expected a whole .keras file "
+        "without code in it",
+    ),
+    _model(
+        "weights that are NaN",
+        _saved(_of_nan),
+        f"{{}}/{MODEL}: found a model that makes no finite numbers of an image, expected one that does",
+    ),
+    _model("a function of Keras that is no activation", _with_layers(_call("set_floatx", "keras.config"))),
     _model("more outputs than weights", _with_layers(lambda layers: layers[-1]["config"].update(units=5))),
     _model(
         "a file that would lie outside of it",
@@ -159,6 +177,47 @@ _TRAININGS = [
         "train",
         "loss.margin: found 'wide', expected a finite number",
         settings={"loss.margin": "wide"},
+    ),
+    Refused(
+        "a margin beyond all numbers",
+        "train",
+        "loss.margin: found 1000…0, expected a finite number",
+        settings={"loss.margin": 10**400},
+    ),
+    Refused(
+        "a network larger than any memory",
+        "train",
+        "network: stages.train.networks.compact refuses its arguments: …",
+        settings={"network.embedding_dim": 10**11},
+    ),
+    Refused(
+        "a loss that no labels fit",
+        "train",
+        "loss: MeanSquaredError fails (…); expected a loss of labels [12] and embeddings [12, 3]",
+        settings={"loss": {"_target_": "keras.losses.MeanSquaredError"}},
+    ),
+    Refused(
+        "an optimizer that makes no step",
+        "train",
+        "optimizer: Adam fails (…)",
+        settings={"optimizer": {"_target_": "keras.optimizers.Adam", "learning_rate": 0.001, "clipnorm": "x"}},
+    ),
+    Refused(
+        "a negative learning rate",
+        "train",
+        "optimizer.learning_rate: found -0.001 at the first step, expected a rate above 0",
+        settings={"optimizer": {"_target_": "keras.optimizers.Adam", "learning_rate": -0.001}},
+    ),
+    Refused(
+        "a layer in place of a learning rate",
+        "train",
+        "optimizer: Adam fails (…)",
+        settings={
+            "optimizer": {
+                "_target_": "keras.optimizers.Adam",
+                "learning_rate": {"_target_": "keras.layers.Dense", "units": 1},
+            }
+        },
     ),
     Refused(
         "embeddings in no dimension",

@@ -95,6 +95,10 @@ CASES = [
     _set("seed", True, "seed: found True, expected a valid integer"),
     _set("data.validation", float("nan"), "data.validation: found nan, expected a finite number"),
     _set("train.augmentation.shift", float("inf"), "train.augmentation.shift: found inf, expected a finite number"),
+    _set(
+        "batches.samples_per_class", 10**30, f"batches.samples_per_class: found {10**30}, expected less than 2147483648"
+    ),
+    _set("data.name", "a\x1b[2J", "data.name: found 'a\\x1b[2J', expected …"),
     _set("evaluate.recall_at", [1, 10**30], f"evaluate.recall_at.1: found {10**30}, expected less than 2147483648"),
     _set("render.methods", ["pca", "pca"], "render: methods is ['pca', 'pca']; it must name nothing twice"),
     _set("paths.batches", "", "paths.batches: found '', expected to have at least 1 character"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from stages.errors import UserError
 
 ENDINGS = (".png", ".jpg", ".jpeg")
+_DEEPEST = 50
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ def classes_in(part: Path, root: Path) -> Found:
         root: links may lead anywhere in it.
 
     Raises:
-        UserError: a link that leads out of `root`, or back to where it is; a folder that may not be read.
+        UserError: a link that leads out of `root`, back to where it is, or to a folder that the class has already; a
+            folder that may not be read; folders in folders beyond any sense.
     """
     found = Found()
     inside = root.resolve()
@@ -40,7 +42,7 @@ def classes_in(part: Path, root: Path) -> Found:
         if not _is_folder(entry, inside):
             found.ignored["files beside the class folders"] += 1
             continue
-        files = _images_below(Path(entry.path), inside, (part.resolve(),), found.ignored)
+        files = _images_below(Path(entry.path), inside, (part.resolve(),), set(), found.ignored)
         if files:
             found.files[entry.name] = files
         else:
@@ -63,14 +65,21 @@ def refuse_to_leave(path: Path, inside: Path) -> None:
         raise UserError(f"{path}: found a link to {target}, expected links that stay in {inside}")
 
 
-def _images_below(folder: Path, inside: Path, above: tuple[Path, ...], ignored: "Counter[str]") -> list[str]:
+def _images_below(
+    folder: Path, inside: Path, above: tuple[Path, ...], seen: set[Path], ignored: "Counter[str]"
+) -> list[str]:
     here = folder.resolve()
     if here in above:
         raise UserError(f"{folder}: found a link that leads back to {here}, expected links to other images")
+    if here in seen:
+        raise UserError(f"{folder}: found {here} a second time in its class, expected links to other images")
+    if len(above) > _DEEPEST:
+        raise UserError(f"{folder}: found a folder in {_DEEPEST} others, expected images of a class in fewer")
+    seen.add(here)
     images: list[str] = []
     for entry in _entries(folder, ignored):
         if _is_folder(entry, inside):
-            images += _images_below(Path(entry.path), inside, (*above, here), ignored)
+            images += _images_below(Path(entry.path), inside, (*above, here), seen, ignored)
         elif _is_image(entry):
             images.append(entry.path)
         else:
