@@ -3,6 +3,7 @@
 `make soak` does it for longer, at random moments; a failure names its seed.
 """
 
+import json
 import os
 import random
 import shutil
@@ -18,6 +19,7 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
 import yaml
+from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
 from tests.repository import TINY, copy_of_repository, environment, wait_until, working_in
@@ -26,6 +28,11 @@ from tests.repository import TINY, copy_of_repository, environment, wait_until, 
 SETTINGS = ("train.steps=120", "train.steps_per_epoch=30", "train.checkpoint_seconds=0", "render.methods=[pca]")
 MAKE = ("make", "repro")
 FIGURES = ("metrics/evaluate.json", "metrics/threshold.json", "artifacts/model/history.csv")
+EVERY_STEP_ONCE = {
+    "step/loss": list(range(10, 121, 10)),
+    "epoch/loss": [30, 60, 90, 120],
+    "epoch/val_map_at_r": [30, 60, 90, 120],
+}
 OUTPUTS = ("artifacts", "data", "metrics", "plots")
 
 
@@ -128,6 +135,7 @@ def unbroken(clone):
     return made(clone)
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow's own
 @pytest.mark.parametrize("name", ROUNDS)
 def test_after_kills_a_run_ends_with_the_bytes_of_an_unbroken_one(clone, unbroken, name):
     forget(clone)
@@ -155,6 +163,7 @@ def test_after_kills_a_run_ends_with_the_bytes_of_an_unbroken_one(clone, unbroke
     if name == "chosen":
         assert "train: interrupted; step " in story[3], told(story, log)
     assert_made(made(clone), unbroken, told(story, log))
+    assert logged(clone) == ("FINISHED", EVERY_STEP_ONCE), told(story, log)
     assert not working_in(clone)
     hidden = [str(path) for output in OUTPUTS for path in (clone / output).rglob(".*") if path.name != ".gitignore"]
     assert not hidden, told(story, log)
@@ -242,6 +251,15 @@ def made(folder):
 
     model = keras.models.load_model(folder / "artifacts/model/embedder.keras")
     return {name: (folder / name).read_bytes() for name in FIGURES}, model.get_weights()
+
+
+def logged(folder):
+    """The state of the run of the model in MLflow, and the steps of which it has the loss and the validation."""
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    run_id = json.loads((folder / "artifacts/model/run.json").read_text())["run_id"]
+    series = ("step/loss", "epoch/loss", "epoch/val_map_at_r")
+    steps = {name: [point.step for point in client.get_metric_history(run_id, name)] for name in series}
+    return client.get_run(run_id).info.status, steps
 
 
 def assert_made(mine, unbroken, story):
