@@ -21,7 +21,6 @@ NOT_CALLED = (
     *(
         "os.system",
         "os.popen",
-        "os.execv",
         "os.execvp",
         "os.spawnv",
         "os.posix_spawn",

@@ -205,7 +205,7 @@ _TRAININGS = [
     Refused(
         "a negative learning rate",
         "train",
-        "optimizer.learning_rate: found -0.001 at the first step, expected a rate above 0",
+        "optimizer.learning_rate: found -0.001 at the first step, expected a rate of at least 0",
         settings={"optimizer": {"_target_": "keras.optimizers.Adam", "learning_rate": -0.001}},
     ),
     Refused(
