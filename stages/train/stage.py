@@ -20,7 +20,7 @@ from stages.train.statistics import TripletStatistics
 from stages.train.targets import build
 from stages.train.trial import try_loss, try_optimizer
 
-_ANCHORS = 64
+ANCHORS = 64
 """Of a batch, for counting kinds of triplets: sorting every row of a large one would cost more than the loss."""
 
 
@@ -66,7 +66,7 @@ def run(
         encoder,
         # float32 under every policy: positions between pixels need the digits.
         RandomAffine(**train.augmentation.model_dump(), seed=seed, dtype="float32"),
-        TripletStatistics(objective, stride=max(1, plan.shape[1] // _ANCHORS)),
+        TripletStatistics(objective, stride=max(1, plan.shape[1] // ANCHORS)),
         _head(objective, encoder.output_shape[1]),
     )
     learner.compile(optimizer=built_optimizer, loss=objective, jit_compile=False)
@@ -96,7 +96,7 @@ def run(
         run.dataset(training.images, training.labels, data.name, paths.prepared)
         progress = fit(
             *(learner, training, validation, plan, train.steps_per_epoch),
-            *(checkpoint, train.checkpoint_seconds, _ToRun(run)),
+            *(checkpoint, train.checkpoint_seconds, ToRun(run)),
         )
         recall, map_at_r = progress.best
         best = {"best_epoch": progress.best_epoch, "best_val_recall_at_1": recall, "best_val_map_at_r": map_at_r}
@@ -176,7 +176,7 @@ def _save(learner: Learner, folder: Path) -> list[Path]:
     return [head]
 
 
-class _ToRun:
+class ToRun:
     """Sends figures to an MLflow run, many at once: a call to MLflow costs far more than a number.
 
     What an earlier attempt sent, which did not come to its end, is not logged twice.
@@ -187,12 +187,14 @@ class _ToRun:
         self._points: dict[str, list[tracking.Point]] = {"step": [], "epoch": []}
 
     def add(self, figures: Mapping[str, float], step: int) -> None:
+        """Take figures; those of an epoch, and of its steps, are sent with it."""
         kind = next(iter(figures)).partition("/")[0]
         self._points[kind].append(tracking.Point(figures, step))
         if kind == "epoch":
             self._send()
 
     def flush(self) -> None:
+        """Send what was taken; return when it would outlive this process."""
         self._send()
         self._run.flush()
 
