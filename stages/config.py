@@ -142,6 +142,7 @@ class Train(Section):
     steps: Count
     steps_per_epoch: Count  # after as many steps: validation, a line of history
     checkpoint_seconds: Annotated[float, Field(ge=0)]  # so much training a kill can cost
+    strategy: Literal["single", "mirrored"]  # mirrored: all devices of this machine share each batch
     precision: Literal["float32", "mixed_bfloat16"]  # mixed: layers compute in bfloat16, weights are float32
     augmentation: Augmentation
 

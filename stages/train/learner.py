@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from stages.train import strategy
 from stages.train.statistics import TripletStatistics
 
 
@@ -51,16 +52,24 @@ class Learner(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """The loss of the embeddings; with a head, of what it makes of each two rows, left and right."""
+        """The loss of the embeddings; with a head, of what it makes of each two rows, left and right.
+
+        It is the loss of the whole batch on each device. Gradients are summed over the devices, so each gives its part.
+        """
+        y, y_pred = strategy.gathered(y), strategy.gathered(y_pred)
         judged = y_pred if self.head is None else self.head([y_pred[0::2], y_pred[1::2]], training=training)
         loss = super().compute_loss(x, y, judged, sample_weight, training=training)
         values, self._watched.values = self._watched.values, None
-        self.statistics.update_loss(loss, loss if values is None else values)
+        devices = strategy.devices_in_sync()
+        if self._watched.reduction == "sum":
+            loss = loss / devices  # as Keras does with means
+        whole = loss * devices
+        self.statistics.update_loss(whole, whole if values is None else values)
         return loss
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """The mean loss of the epoch so far, and the figures of this batch."""
-        self.statistics.update_state(y, y_pred)
+        self.statistics.update_state(strategy.gathered(y), strategy.gathered(y_pred))
         return self.get_metrics_result()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from stages import interruption, ranking
 from stages.errors import UserError
 from stages.prepared import Images
-from stages.train import health
+from stages.train import health, strategy
 from stages.train.checkpoint import Checkpoint, Progress, Row
 from stages.train.encoding import embed
 from stages.train.feed import PlannedBatches
@@ -67,7 +67,7 @@ def fit(
     steps = _Steps(steps_per_epoch, progress, log)
     keep = _Keep(checkpoint, checkpoint_seconds, len(plan), progress, selection, log)
     epochs = len(plan) // steps_per_epoch
-    with interruption.deferred():
+    with interruption.deferred(), strategy.synchronized(learner):
         while progress.step < len(plan):
             # An epoch that was cut off is a shorter one to Keras; those after it are whole.
             left = steps_per_epoch - len(progress.rows)

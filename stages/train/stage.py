@@ -55,22 +55,24 @@ def run(
     _check_plan(plan, paths.batches, len(training.labels), batches, train.steps)
 
     shape = training.images.shape[1:]
-    encoder = build(network, "network", allowed_targets, keras.Model, input_shape=shape)
-    if not encoder.built or len(encoder.output_shape) != 2:
-        found = f"output of shape {encoder.output_shape}" if encoder.built else "a network without input and output"
-        raise UserError(f"network: found {found}, expected [batch, embedding_dim]")
-    built_optimizer = build(optimizer, "optimizer", allowed_targets, keras.optimizers.Optimizer)
-    try_optimizer(built_optimizer)
-    try_loss(objective, plan.shape[1], encoder.output_shape[1])
-    learner = Learner(
-        encoder,
-        # float32 under every policy: positions between pixels need the digits.
-        RandomAffine(**train.augmentation.model_dump(), seed=seed, dtype="float32"),
-        TripletStatistics(objective, stride=max(1, plan.shape[1] // ANCHORS)),
-        _head(objective, encoder.output_shape[1]),
-    )
-    learner.compile(optimizer=built_optimizer, loss=objective, jit_compile=False)
-    learner.build((None, *shape))
+    scope = strategy.scope_of(train.strategy, plan.shape[1])
+    with scope():
+        encoder = build(network, "network", allowed_targets, keras.Model, input_shape=shape)
+        if not encoder.built or len(encoder.output_shape) != 2:
+            found = f"output of shape {encoder.output_shape}" if encoder.built else "a network without input and output"
+            raise UserError(f"network: found {found}, expected [batch, embedding_dim]")
+        built_optimizer = build(optimizer, "optimizer", allowed_targets, keras.optimizers.Optimizer)
+        try_optimizer(built_optimizer)
+        try_loss(objective, plan.shape[1], encoder.output_shape[1])
+        learner = Learner(
+            encoder,
+            # float32 under every policy: positions between pixels need the digits.
+            RandomAffine(**train.augmentation.model_dump(), seed=seed, dtype="float32"),
+            TripletStatistics(objective, stride=max(1, plan.shape[1] // ANCHORS)),
+            _head(objective, encoder.output_shape[1]),
+        )
+        learner.compile(optimizer=built_optimizer, loss=objective, jit_compile=False)
+        learner.build((None, *shape))
 
     settings = {
         "data": data.model_dump(exclude={"path"}),
@@ -83,13 +85,15 @@ def run(
         "threads": threads,
     }
     files = [*_files_behind(paths), *own_code.files((network, loss, optimizer), allowed_targets)]
-    checkpoint = Checkpoint.of(paths.checkpoints, settings | {"by": strategy.computes_with()}, files)
+    with scope():
+        behind = settings | {"by": strategy.computes_with()}
+    checkpoint = Checkpoint.of(paths.checkpoints, behind, files)
     folder, figure = Path(paths.model), Path(paths.plots) / "training.png"
     names = {"data": data.name, "network": _short(network), "loss": _short(loss)}
     unfinished = checkpoint.folder / "run.json"
     # Of other settings, by a process that was killed: only one at a time trains here.
     tracking.end_killed(file for file in checkpoint.folder.parent.glob("*/run.json") if file != unfinished)
-    with tracking.started(folder / "run.json", " ".join(names.values()), names, unfinished) as run:
+    with tracking.started(folder / "run.json", " ".join(names.values()), names, unfinished) as run, scope():
         run.params(settings | {"parameters": encoder.count_params()})
         run.params({"network": names["network"], "loss": names["loss"]})  # MLflow's charts cut `_target_` short
         run.artifact(params_file)

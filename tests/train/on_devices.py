@@ -1,0 +1,117 @@
+"""Trains a tiny network with each loss on one device and on two, and prints losses and weights of both.
+
+A program of its own: how many devices a processor is divided into is settled once in a process.
+"""
+
+import contextlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stages.errors import UserError
+from stages.prepared import Images
+from stages.train import strategy
+from stages.train.augmentation import RandomAffine
+from stages.train.checkpoint import Checkpoint
+from stages.train.learner import Learner
+from stages.train.loop import fit
+from stages.train.statistics import TripletStatistics
+from stages.train.targets import build
+
+STEPS, BATCH = 6, 24
+FIGURES = ("loss", "active", "hard", "semi_hard", "hardest_negative", "norm", "val_map_at_r")
+
+
+class Silent:
+    """Takes what is logged."""
+
+    def add(self, figures, step):
+        """Take figures."""
+
+    def flush(self):
+        """Nothing is held back."""
+
+
+class Cutting(Silent):
+    """Cuts the training off when the fourth step is to be saved."""
+
+    flushed = 0
+
+    def flush(self):
+        self.flushed += 1
+        if self.flushed == 4:
+            raise Cut
+
+
+def network():
+    return keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 3, use_bias=False, kernel_initializer=keras.initializers.GlorotUniform(seed=1)),
+            keras.layers.BatchNormalization(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(5, kernel_initializer=keras.initializers.GlorotUniform(seed=2)),
+        ]
+    )
+
+
+class Cut(Exception):
+    """As a kill."""
+
+
+def trained(loss, how, cut=False):
+    """Figures of the epochs, and weights afterwards; if asked for, of a training that was cut off and went on."""
+    rng = np.random.default_rng(0)
+    labels = np.tile(np.arange(4, dtype=np.int32), 12)
+    data = Images(
+        (rng.integers(0, 60, (48, 4, 4, 1)) + 60 * (labels[:, None, None, None] % 3)).astype(np.uint8), labels
+    )
+    plan = np.stack([rng.permutation(48)[:BATCH] for _ in range(STEPS)]).astype(np.int32)
+    with strategy.scope_of(how, BATCH)():
+        keras.utils.set_random_seed(0)
+        objective = build({key: value for key, value in loss.items() if key != "rate"}, "loss")
+        learner = Learner(network(), RandomAffine(), TripletStatistics(objective), objective.head(5))
+        learner.compile(
+            optimizer=keras.optimizers.SGD(loss.get("rate", 0.02), momentum=0.9), loss=objective, jit_compile=False
+        )
+        learner.build((None, 4, 4, 1))
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = Checkpoint(Path(folder))
+            if cut:
+                with contextlib.suppress(Cut):
+                    fit(learner, data, data, plan, STEPS // 2, checkpoint, 0, Cutting())
+                learner.encoder.set_weights([np.zeros_like(weight) for weight in learner.encoder.get_weights()])
+            progress = fit(learner, data, data, plan, STEPS // 2, checkpoint, 0, Silent())
+        return {
+            "figures": [[row[name] for name in FIGURES] for row in progress.history],
+            "weights": [weight.ravel().tolist() for weight in map(np.asarray, learner.lasting)],
+            "synchronized": any(getattr(layer, "synchronized", False) for layer in learner.encoder.layers),
+        }
+
+
+def refused(batch):
+    try:
+        strategy.scope_of("mirrored", batch)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def main(losses):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    strategy.set_up(seed=0, threads=2)
+    found = {name: {how: trained(loss, how) for how in ("single", "mirrored")} for name, loss in losses.items()}
+    first = next(iter(losses))
+    cut = trained(losses[first], "mirrored", cut=True)
+    print("\n" + json.dumps({"losses": found, "cut": cut, "refused": refused(25)}))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
