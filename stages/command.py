@@ -6,7 +6,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,9 @@ def main(stage: str, arguments: list[str] | None = None) -> None:
         with lock.on_outputs(stage, settings.paths):
             with hidden_stderr():
                 run = importlib.import_module(f"{module}.stage").run
-            run(**arguments_for(run, settings, Path(options.params)))
+            arguments = arguments_for(run, settings, Path(options.params))
+            run(**arguments)
+            _check_unchanged(options.params, arguments)
 
     with handled():
         orphan.end_with_dvc(stage)
@@ -59,6 +61,20 @@ def arguments_for(run: Callable[..., None], settings: "config.Config", params_fi
         name: available[name] if name in available else getattr(settings, name)
         for name in inspect.signature(run).parameters
     }
+
+
+def _check_unchanged(params_file: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse to end well with other settings in the file than the stage has run with: DVC would record those."""
+    from stages import config
+    from stages.errors import UserError
+
+    now = config.load(params_file)
+    changed = [name for name, value in arguments.items() if hasattr(now, name) and getattr(now, name) != value]
+    if changed:
+        raise UserError(
+            f"{params_file}: {', '.join(changed)}: changed by somebody while this stage ran, expected what it began "
+            "with; run it again, and one thing at a time"
+        )
 
 
 def call_or_exit(name: str, call: Callable[[], None], *, debug: bool) -> None:

@@ -56,6 +56,11 @@ def run(overrides: Sequence[str] = (), download: str | None = None) -> int:
             status = _dvc(["repro"])
     if status == 0:
         table.show("params.yaml")
+    else:
+        interruption.tell(
+            "repro: not done, the stage's own line above says why; once that is mended the same command goes on from "
+            "here, and what DVC has removed of earlier results `dvc checkout` brings back"
+        )
     return status
 
 

@@ -34,7 +34,10 @@ def verdict(report: Mapping[str, Any]) -> tuple[list[str], int]:
         for fault in one.get("vulns", ())
     ]
     count = f"{len(packages)} package{'s' * (len(packages) != 1)} of {LOCK}"
-    if skipped or not packages:
+    if len(skipped) == len(packages):
+        reason = skipped[0].partition(": not judged: ")[2] if skipped else "an empty report"
+        return [f"{count}: none was judged, as where the service is out of reach ({reason})"], 1
+    if skipped:
         return [*found, *skipped[:_SHOWN], f"{count}: {len(skipped)} were not judged; try again, or see why above"], 1
     if found:
         return [*found, f"{count}: {len(found)} known vulnerabilities; `make lock` renews the versions"], 1

@@ -43,7 +43,8 @@ def run(evaluate: config.Evaluate, paths: config.Paths, seed: int, threads: int)
     settings = dict(config.flatten({"evaluate": evaluate.model_dump()}))
     with tracking.continued(Path(paths.model) / "run.json", settings=settings) as tracked:
         tracked.metrics(named_for_tracking(report.metrics, report.threshold))
-        tracked.artifact(paths.metrics, "metrics")
+        for name in ("evaluate.json", "threshold.json"):
+            tracked.artifact(Path(paths.metrics) / name, "metrics")
         for file in plotted:
             tracked.artifact(file, "plots")
     print(f"measured {headline(report.metrics)} ({time.perf_counter() - began:.1f} s)")

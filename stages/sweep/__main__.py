@@ -85,6 +85,8 @@ def run(overrides: Sequence[str], metric: str | None, resume: Path | None, *, fo
         all_failed = found.failed == len(found.jobs)
         sweeps.close_parent(sweep.run_id, "FAILED" if all_failed else "FINISHED")
     _show(found, planned.measure)
+    if found.failed:
+        print(f"\nto try what failed once more:\n  python -m stages.sweep --resume {folder}")
     return 1 if all_failed else 0
 
 

@@ -88,7 +88,8 @@ def reuse(folder: Path, earlier: Path) -> None:
     with tracking.started(run_file, settings.data.name, {"reused": run_id}) as run:
         take_over(run, run_id)
         run.artifact(folder / "params.yaml")
-        run.artifact(settings.paths.metrics, "metrics")
+        for file in Path(settings.paths.metrics).glob("*.json"):
+            run.artifact(file, "metrics")
         for file in (*Path(settings.paths.plots).glob("*.png"), *Path(settings.paths.measures).iterdir()):
             run.artifact(file, "plots")
 

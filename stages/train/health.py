@@ -78,4 +78,4 @@ def advice(loss: Any) -> str:
     soft = ", loss.soft=true" if getattr(loss, "soft", None) is False else ""
     semi_hard = ", loss=semi_hard, which is kinder at the beginning" if soft else ""
     warm_up = "a longer warm-up (optimizer=adam_cosine, optimizer.learning_rate.warmup)"
-    return f"try a lower optimizer.learning_rate, {warm_up}{soft}{semi_hard}"
+    return f"try a lower learning rate (optimizer.learning_rate, or its peak), {warm_up}{soft}{semi_hard}"

@@ -1,5 +1,6 @@
 """A few of the cases as the commands that a user types, and a few that want a lack of permission."""
 
+import functools
 import re
 import shutil
 import subprocess
@@ -63,6 +64,29 @@ def test_a_tab_in_a_file_of_conf_is_named_by_file_and_line(tmp_path: Path, monke
     assert f'{tmp_path}/conf/loss/batch_hard.yaml", line 2, column 1' in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "params.yaml").exists()
+
+
+def test_settings_that_change_while_a_stage_runs_end_it_for_dvc_would_record_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from stages.batches import stage
+
+    write_input(tmp_path, "batches")
+    file, run = tmp_path / "params.yaml", stage.run
+
+    @functools.wraps(run)
+    def meanwhile(*arguments: Any, **named: Any) -> None:
+        run(*arguments, **named)
+        file.write_text(params(tmp_path, {"loss.margin": 0.3, "seed": seed}), encoding="utf-8")
+
+    monkeypatch.setattr(stage, "run", meanwhile)
+    seed = 0
+    main("batches", ["--params", str(file)])  # whose loss is none of its settings
+    seed = 5
+    with pytest.raises(SystemExit) as ended:
+        main("batches", ["--params", str(file)])
+    assert ended.value.code == 1
+    assert capfd.readouterr().err.startswith(f"batches: {file}: seed: changed by somebody while this stage ran, ")
 
 
 @pytest.fixture

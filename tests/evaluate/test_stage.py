@@ -69,7 +69,8 @@ def read_csv(path):
 def test_stage_writes_and_logs_each_file(logged, paths):
     assert sorted(file.name for file in Path(paths.measures).iterdir()) == PLOTS
     assert sorted(file.name for file in Path(paths.metrics).iterdir()) == ["evaluate.json", "threshold.json"]
-    assert sorted(logged["artifacts"]) == [("metrics", "metrics"), *(("plots", name) for name in PLOTS)]
+    figures = [("metrics", name) for name in ("evaluate.json", "threshold.json")]
+    assert sorted(logged["artifacts"]) == [*figures, *(("plots", name) for name in PLOTS)]
     assert logged["settings"]["evaluate.knn"] == 5
 
 
@@ -296,7 +297,7 @@ def test_held_out_classes_are_reported_three_ways_in_every_file_and_in_mlflow(op
     assert set(metrics) == {*views, "validation", "counts"}
     expected = sorted(f"{view}_{drawn}.{kind}" for view in views for drawn in stage.DRAWN for kind in stage.KINDS)
     assert sorted(file.name for file in (open_set["folder"] / "measures").iterdir()) == expected
-    assert sorted(set(open_set["artifacts"]) - {"metrics"}) == expected
+    assert sorted(set(open_set["artifacts"]) - {"evaluate.json", "threshold.json"}) == expected
     for view in views:
         assert open_set["metrics"][f"{view}/map_at_r"] == metrics[view]["trained"]["map_at_r"]
         assert open_set["metrics"][f"threshold/{view}/far"] == threshold[view]["far"]

@@ -277,7 +277,7 @@ def test_nan_ends_the_training_at_its_step_and_keeps_the_last_good_state(data, t
     assert line.startswith("training diverged at step 7: found loss nan (")
     for part in (
         "one step before), mean length of the embeddings nan, learning rate 0.",
-        "try a lower optimizer.learning_rate",
+        "try a lower learning rate (optimizer.learning_rate, or its peak)",
     ):
         assert part in line
     assert "\n" not in line
