@@ -137,9 +137,13 @@ def why(error: BaseException) -> str:
 
     >>> why(ValueError("more than\none line"))
     'more than one line'
+    >>> why(ValueError("Connection aborted.", ConnectionError("the other end closed it")))
+    'the other end closed it'
     """
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
+    while error.args and isinstance(error.args[-1], BaseException):  # urllib3 wraps so
+        error = error.args[-1]
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     words = " ".join(said.split()) or type(error).__name__
     return without_password(textwrap.shorten(words, _LONGEST_REASON, placeholder="…"))
