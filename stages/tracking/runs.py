@@ -167,10 +167,9 @@ def started(run_file: str | Path, name: str, tags: Mapping[str, Any], unfinished
             be removed by whoever ends the work.
     """
     name, tags = _with_surroundings(name, _as_text(tags))
-    goes_on = unfinished is not None and unfinished.is_file()
-    before = run_id_in(unfinished) if unfinished is not None and goes_on else None
-    began = store.load_json(unfinished).get("began", now()) if unfinished is not None and goes_on else now()
-    with opened(before, name, tags, ends=True) as run:
+    before = _noted(unfinished) if unfinished is not None and unfinished.is_file() else {}
+    began = before.get("began", now())
+    with opened(before.get("run_id"), name, tags, ends=True) as run:
 
         def note(status: str) -> None:
             if unfinished is not None:
@@ -189,7 +188,7 @@ def end_killed(unfinished: Iterable[Path]) -> None:
         unfinished: the files of that name of `started`.
     """
     for file in unfinished:
-        content = store.load_json(file)
+        content = _noted(file)
         if content.get("status") == "RUNNING":
             with opened(content["run_id"], successor_of(content["run_id"]), provenance(), ends=True) as run:
                 run.status("KILLED")
@@ -273,11 +272,16 @@ def run_id_in(run_file: str | Path) -> str:
     Raises:
         UserError: no such file, or other content.
     """
+    return _noted(run_file)["run_id"]
+
+
+def _noted(run_file: str | Path) -> dict[str, Any]:
+    """What a stage wrote of a run: its id, and of unfinished work when it began and its state."""
     content = store.load_json(run_file)
     run_id = content.get("run_id") if isinstance(content, dict) else None
     if not isinstance(run_id, str) or not re.fullmatch(r"[\w-]{1,64}", run_id):
         raise UserError(f"{run_file}: found other content, expected the run_id that the train stage wrote")
-    return run_id
+    return content
 
 
 def _as_text(tags: Mapping[str, Any]) -> dict[str, str]:
