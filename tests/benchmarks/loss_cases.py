@@ -8,7 +8,8 @@ class Case:
     """One row.
 
     Attributes:
-        loss: `"hard"`, `"semi_hard"` or `"batch_all"`.
+        loss: `"hard"`, `"semi_hard"` or `"batch_all"`; where neither plain formulas nor a peer are timed also
+            `"contrastive"`, `"triplet"` or `"siamese"`.
         batch: B, rows.
         dimensions: D.
         samples: K, rows a class.

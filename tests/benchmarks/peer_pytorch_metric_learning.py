@@ -1,30 +1,71 @@
-"""Times of PyTorch Metric Learning's losses, forward and backward, in an environment of its own.
+"""Times and memory of PyTorch Metric Learning's losses and measures, in an environment of its own.
 
-`bench_losses` starts it. The one argument is JSON, a list of `{"loss", "batch", "dimensions", "samples"}`; what is
-printed is the list of their milliseconds, medians; null where memory did not suffice.
+`peer.Peer` starts it. A question is a line of JSON, so is its answer; null where memory did not suffice.
 """
 
 import json
+import os
 import sys
-import time
 from collections.abc import Callable
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_metric_learning import distances, losses, miners
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from tests.benchmarks import clusters, peak_memory, turns
 
 THREADS = 2
-SECONDS = 1.5  # of repetitions for each case
-TURNS = (3, 200)  # at least and at most
+FEW = {"loss": {"batch": 16}, "evaluate": {"items": 500, "classes": 50}}  # of a work that only warms up
+Step = Callable[[], Any]
 
 
 def main() -> None:
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # should memory run out, this process goes
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no answer
+    set_up()
+    for line in sys.stdin:
+        print(json.dumps(answer(**json.loads(line))), file=answers, flush=True)
+
+
+def set_up() -> None:
     torch.set_num_threads(THREADS)
+    threadpool_limits(THREADS)  # of FAISS
     torch.manual_seed(0)
-    print(json.dumps([milliseconds(**case) for case in json.loads(sys.argv[1])]))
 
 
-def milliseconds(loss: str, batch: int, dimensions: int, samples: int) -> float | None:
+def answer(ask: str, budget: float = 0.0, **work: Any) -> Any:
+    if ask == "versions":
+        found = {"PyTorch Metric Learning": "pytorch-metric-learning", "PyTorch": "torch", "FAISS": "faiss-cpu"}
+        return [f"{name} {version(package).partition('+')[0]}" for name, package in found.items()]
+    if ask == "gigabytes":
+        return peak_memory.extra(small_step_and_step, work)
+    try:
+        return turns.repeated(step_of(json.dumps(work)))(budget)
+    except (MemoryError, RuntimeError) as error:  # what PyTorch raises where an allocation fails
+        print(f"{work}: {error}", file=sys.stderr)
+        return None
+
+
+def small_step_and_step(work: dict[str, Any]) -> tuple[Step, Step]:
+    """For a fresh process: a small step, to warm up, and the step to measure."""
+    set_up()
+    return step_of(json.dumps(work | FEW[work["work"]])), step_of(json.dumps(work))
+
+
+@lru_cache(maxsize=2)
+def step_of(work: str) -> Step:
+    arguments = json.loads(work)
+    make: Callable[..., Step] = evaluate_step if arguments.pop("work") == "evaluate" else loss_step
+    return make(**arguments)
+
+
+def loss_step(loss: str, batch: int, dimensions: int, samples: int) -> Step:
     embeddings = torch.nn.functional.normalize(torch.randn(batch, dimensions)).requires_grad_()
     labels = torch.arange(batch) // samples
     compute = _losses()[loss]
@@ -33,14 +74,15 @@ def milliseconds(loss: str, batch: int, dimensions: int, samples: int) -> float 
         embeddings.grad = None
         compute(embeddings, labels).backward()
 
-    try:
-        _seconds(step)
-        turns = min(max(int(SECONDS / _seconds(step)), TURNS[0]), TURNS[1])
-        times = sorted(_seconds(step) for _ in range(turns))
-    except (MemoryError, RuntimeError) as error:  # what PyTorch raises where an allocation fails
-        print(f"{loss} of {batch}: {error}", file=sys.stderr)
-        return None
-    return times[len(times) // 2] * 1e3
+    return step
+
+
+def evaluate_step(items: int, dimensions: int, classes: int) -> Step:
+    """Each item looks for the others of its label, as deep as the largest class."""
+    points, labels = (torch.from_numpy(part) for part in clusters.clustered(items, dimensions, classes))
+    measures = ("precision_at_1", "r_precision", "mean_average_precision_at_r")
+    calculator = AccuracyCalculator(include=measures, k="max_bin_count", device=torch.device("cpu"))
+    return lambda: calculator.get_accuracy(points, labels)
 
 
 def _losses() -> dict[str, Callable[[Any, Any], Any]]:
@@ -54,12 +96,6 @@ def _losses() -> dict[str, Callable[[Any, Any], Any]]:
         "semi_hard": lambda embeddings, labels: triplets(embeddings, labels, semi_hard(embeddings, labels)),
         "batch_all": triplets,
     }
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
