@@ -1,6 +1,7 @@
 """What evaluate and render read of a split: its images, labels and embeddings, checked against each other."""
 
 import math
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from stages import config, prepared, store
 from stages.errors import UserError
 
 SPLITS = ("train", "validation", "test")
+_ROWS = 2**16  # looked at together
 _LARGEST = 1e15  # of an embedding: a sum of squares of larger ones may leave float32
 
 
@@ -21,8 +23,8 @@ class Split:
     Attributes:
         images: uint8 `[N, H, W, C]`, read from the disk as it is used.
         labels: int32 `[N]`, class indices.
-        trained: float32 `[N, D]`, finite.
-        untrained: float32 `[N, D]`, finite.
+        trained: float32 `[N, D]`, finite, read from the disk as it is used.
+        untrained: float32 `[N, D]`, finite, likewise.
     """
 
     images: np.ndarray
@@ -41,7 +43,7 @@ class Split:
     def rows(self, rows: np.ndarray) -> "Split":
         """Some rows as a split of their own.
 
-        A run of rows without gaps is a view, and images stay on the disk; other rows are copied into memory.
+        A run of rows without gaps is a view, which stays on the disk; other rows are copied into memory.
 
         Args:
             rows: int `[M]`, ascending, none twice.
@@ -49,6 +51,15 @@ class Split:
         consecutive = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
         chosen = slice(int(rows[0]), int(rows[-1]) + 1) if consecutive else rows
         return Split(self.images[chosen], self.labels[chosen], self.trained[chosen], self.untrained[chosen])
+
+
+def release(array: np.ndarray) -> None:
+    """Take what was read of a file out of memory; it is read again when it is used. Does nothing for other arrays."""
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 def groups(train_labels: np.ndarray, test_labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -95,8 +106,8 @@ def load_split(paths: config.Paths, name: str, training: Split | None = None) ->
     }
     images, labels = loaded.images, loaded.labels
     embedded_labels = store.load_labels(files["embedded_labels"])
-    trained = store.load_array(files["trained"], np.float32, 2)
-    untrained = store.load_array(files["untrained"], np.float32, 2)
+    trained = store.load_array(files["trained"], np.float32, 2, memory_map=True)
+    untrained = store.load_array(files["untrained"], np.float32, 2, memory_map=True)
     for key, array in (("images", images), ("trained", trained), ("untrained", untrained)):
         if not all(array.shape):
             raise UserError(f"{files[key]}: found an empty array of shape {list(array.shape)}, expected some in it")
@@ -110,17 +121,27 @@ def load_split(paths: config.Paths, name: str, training: Split | None = None) ->
             f"{files['labels']} (run `dvc repro embed`)"
         )
     for key, array in (("trained", trained), ("untrained", untrained)):
-        broken = np.flatnonzero(~(np.abs(array) < _LARGEST).all(axis=1))
-        if len(broken):
-            found = "numbers beyond 1e15" if np.isfinite(array[broken[0]]).all() else "NaN or infinity"
+        broken = _first_broken(array)
+        release(array)
+        if broken is not None:
+            found = "numbers beyond 1e15" if np.isfinite(array[broken]).all() else "NaN or infinity"
             raise UserError(
-                f"{files[key]}: row {broken[0]} holds {found}, expected finite numbers "
+                f"{files[key]}: row {broken} holds {found}, expected finite numbers "
                 "(training may have diverged: lower the learning rate)"
             )
     split = Split(images, labels, trained, untrained)
     if training is not None:
         _check_like(split, training, files)
     return split
+
+
+def _first_broken(array: np.ndarray) -> int | None:
+    """The first row with a number that is not finite, or too large."""
+    for begin in range(0, len(array), _ROWS):
+        broken = np.flatnonzero(~(np.abs(array[begin : begin + _ROWS]) < _LARGEST).all(axis=1))
+        if len(broken):
+            return begin + int(broken[0])
+    return None
 
 
 def _check_like(split: Split, other: Split, files: Mapping[str, Path]) -> None:

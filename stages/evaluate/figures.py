@@ -182,7 +182,7 @@ def _confused(view: View, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 def _worst(labels: np.ndarray, classes: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     """The classes in order, or of very many those with the largest number of wrong images."""
-    errors = np.array([np.count_nonzero(wrong[labels == label]) for label in classes])
+    errors = np.bincount(np.searchsorted(classes, labels), wrong, len(classes))
     return np.sort(classes[np.argsort(-errors, kind="stable")[:SHOWN_CLASSES]])
 
 

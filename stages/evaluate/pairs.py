@@ -83,8 +83,10 @@ def deal(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     folds = np.empty(len(labels), np.int64)
     following = 0
-    for label in rng.permutation(np.unique(labels)):
-        items = rng.permutation(np.flatnonzero(labels == label))
+    classes, counts = np.unique(labels, return_counts=True)
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+    for chosen in rng.permutation(len(classes)):
+        items = rng.permutation(members[chosen])
         parts = min(FOLDS, max(1, len(items) // 2))
         for part in np.array_split(items, parts):
             folds[part] = following % FOLDS

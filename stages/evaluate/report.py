@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from stages import config, progress
-from stages.embedded import Split
+from stages.embedded import Split, release
 from stages.errors import UserError
-from stages.evaluate import pairs, retrieval, verification
+from stages.evaluate import found, pairs, retrieval, verification
 from stages.evaluate.curves import Curves
 
 CALIBRATED_ON = "validation"
+TRAINED = "trained"
+SYSTEMS = ("raw", "untrained", TRAINED)
+"""Of `Split.systems`; the last one is calibrated."""
 
 Measures = dict[str, Any]
 """By name a number or None; beside them `interval`, `macro` and `in_training`, which hold such names again."""
@@ -27,8 +30,8 @@ class View:
         counts: what they were measured on.
         curves: by system, of those that have pairs of both kinds.
         classes: by system and label, the means over the label's queries.
-        labels: int32 `[N]`.
-        nearest: int32 `[N]`, the label of each row's nearest other in the trained embedding, of equally near ones the
+        labels: int32 `[Q]`, of the queries: all rows, or a sample of them.
+        nearest: int32 `[Q]`, the label of each query's nearest other in the trained embedding, of equally near ones the
             first; empty if there is none.
         rates: FAR, VAL and balanced accuracy of the trained network at the calibrated threshold; empty without one.
     """
@@ -77,7 +80,7 @@ def measure(
         views: rows that are measured together, by name; `validation` is one of them.
         train: the training images, in which test images are looked up.
         settings: what to measure.
-        seed: of folds, sampled pairs and resamples, which are the same for all systems.
+        seed: of folds, sampled queries and pairs, and resamples, which are the same for all systems.
         head: float `[D + 1]`, w and b of the trained network's head, which then tells its pairs apart; retrieval goes
             by the distance all the same.
         threads: how many resamples are computed at once; the result is the same.
@@ -89,22 +92,26 @@ def measure(
         raise UserError(
             f"evaluate.knn: found {settings.knn}, expected at most {len(train.labels)}, the training images"
         )
-    calibrated: dict[str, Any] = {}
-    found: dict[str, View] = {}
     names = sorted(views, key=lambda name: name != CALIBRATED_ON)
-    systems = len(train.systems())
-    with progress.bar("evaluate", total=len(names) * systems, unit="systems") as bar:
-        for name in names:
-            given = _Given.of(views[name], train, settings, seed, head, threads)
-            measured = {}
-            for system in train.systems():
-                measured[system], scores = _measure(given, system)  # in the end those of the trained network
+    given = {name: _Given.of(views[name], train, settings, seed, head, threads) for name in names}
+    measured: dict[str, dict[str, _Measured]] = {name: {} for name in names}
+    calibrated: dict[str, Any] = {}
+    finished: dict[str, View] = {}
+    with progress.bar("evaluate", total=len(names) * len(SYSTEMS), unit="systems") as bar:
+        for system in SYSTEMS:
+            asked = {name: given[name].queries for name in names}
+            searched = found.find(asked, train, system, settings, seed, with_nearest=system == TRAINED)
+            for name in names:
+                measured[name][system], scores = _measure(given[name], system, searched[name])
+                if system == TRAINED and name == CALIBRATED_ON:
+                    calibrated = _calibrate(scores, settings.threshold_far, "distance" if head is None else "head")
+                if system == TRAINED:
+                    finished[name] = _view(given[name], measured[name], scores, calibrated["threshold"])
                 bar.update()
-            if name == CALIBRATED_ON:
-                calibrated = _calibrate(scores, settings.threshold_far, "distance" if head is None else "head")
-            found[name] = _view(given, measured, scores, calibrated["threshold"])
-    rates = {name: rounded(dict(view.rates)) for name, view in found.items() if view.rates}
-    return Report(found, {**calibrated, **rates})
+            for split in (train, *views.values()):
+                release(split.systems()[system])  # else, of large data, the files of all systems pile up in memory
+    rates = {name: rounded(dict(view.rates)) for name, view in finished.items() if view.rates}
+    return Report(finished, {**calibrated, **rates})
 
 
 def rounded(content: Any) -> Any:
@@ -116,7 +123,7 @@ def rounded(content: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Given:
-    """What the systems are measured on, the same for each of them: `looked_up` are rows that training is asked for."""
+    """What the systems are measured on, the same for each of them."""
 
     split: Split
     train: Split
@@ -125,7 +132,7 @@ class _Given:
     head: np.ndarray | None
     threads: int
     folded: pairs.Pairs | None
-    looked_up: np.ndarray
+    queries: found.Queries
 
     @classmethod
     def of(
@@ -137,9 +144,9 @@ class _Given:
         head: np.ndarray | None,
         threads: int,
     ) -> "_Given":
-        order = np.random.default_rng([seed, 6]).permutation(len(split.labels))
         folded = pairs.balanced_folds(split.labels, settings.balanced_pairs, seed)
-        return cls(split, train, settings, seed, head, threads, folded, np.sort(order[: settings.gallery_queries]))
+        queries = found.Queries.of(split, settings, seed)
+        return cls(split, train, settings, seed, head, threads, folded, queries)
 
     @property
     def labels(self) -> np.ndarray:
@@ -152,34 +159,30 @@ class _Measured:
 
     measures: Measures
     curves: Curves | None
-    ranked: retrieval.Retrieved
-    looked_up: retrieval.Retrieved
-    voted: retrieval.Retrieved
+    found: found.Found
 
 
-def _measure(given: _Given, system: str) -> tuple[_Measured, verification.Scores]:
-    settings, labels, seed = given.settings, given.labels, given.seed
-    embeddings, gallery = given.split.systems()[system], given.train.systems()[system]
-    gallery_labels, rows = given.train.labels, given.looked_up
-    ranked = retrieval.leave_one_out(embeddings, labels, settings.recall_at)
-    looked_up = retrieval.in_gallery(embeddings[rows], labels[rows], gallery, gallery_labels, settings.recall_at)
-    voted = retrieval.knn_correct(embeddings, labels, gallery, gallery_labels, settings.knn, seed)
-    verified, interval, scores = _verify(given, _metric(system, embeddings, given.head))
+def _measure(given: _Given, system: str, searched: found.Found) -> tuple[_Measured, verification.Scores]:
+    ranked, voted, looked_up = searched.ranked, searched.voted, searched.looked_up
+    verified, interval, scores = _verify(given, _metric(system, given.split.systems()[system], given.head))
     interval = {name: bounds for f in (ranked, voted) for name, bounds in _intervals(f, given).items()} | interval
     measures = {
         **retrieval.means(ranked),
         **retrieval.means(voted),
         **verified,
         "interval": _low_and_high(interval),
-        "macro": {**retrieval.macro_means(ranked, labels), **retrieval.macro_means(voted, labels)},
+        "macro": {
+            **retrieval.macro_means(ranked, given.labels),
+            **retrieval.macro_means(voted, given.queries.labels),
+        },
         "in_training": {**retrieval.means(looked_up), "interval": _low_and_high(_intervals(looked_up, given))},
     }
     curves = Curves.of(scores) if verification.defined(scores) else None
-    return _Measured(measures, curves, ranked, looked_up, voted), scores
+    return _Measured(measures, curves, searched), scores
 
 
 def _metric(system: str, embeddings: np.ndarray, head: np.ndarray | None) -> verification.Metric:
-    if system == "trained" and head is not None:
+    if system == TRAINED and head is not None:
         return verification.Head(embeddings, head)
     # Pixels between 0 and 1, as networks take them.
     return verification.Euclidean(embeddings, scale=255.0 if system == "raw" else 1.0)
@@ -227,48 +230,44 @@ def _low_and_high(intervals: Mapping[str, tuple[float, float] | None]) -> dict[s
 def _view(
     given: _Given, measured: Mapping[str, _Measured], scores: verification.Scores, threshold: float | None
 ) -> View:
-    labels = given.labels
-    nearest = labels[:0]
-    if len(labels) > 1:
-        indices, _ = retrieval.nearest(given.split.trained, given.split.trained, 1, itself=True)
-        nearest = labels[indices[:, 0]]
     return View(
         measures={**{system: m.measures for system, m in measured.items()}, "chance": _chance(given, scores)},
-        counts=_counts(given, measured["trained"], scores),
+        counts=_counts(given, measured, scores),
         curves={system: m.curves for system, m in measured.items() if m.curves is not None},
-        classes={system: retrieval.class_means(m.ranked, labels) for system, m in measured.items()},
-        labels=labels,
-        nearest=nearest,
+        classes={system: retrieval.class_means(m.found.ranked, given.labels) for system, m in measured.items()},
+        labels=given.queries.labels,
+        nearest=measured[TRAINED].found.nearest,
         rates={} if threshold is None else verification.rates(scores, threshold),
     )
 
 
 def _chance(given: _Given, scores: verification.Scores) -> Measures:
-    settings, labels, gallery_labels = given.settings, given.labels, given.train.labels
+    settings, labels, gallery_labels, rows = given.settings, given.labels, given.train.labels, given.queries.rows
 
     def of_vote(queries: np.ndarray) -> float | None:
         return retrieval.knn_chance(queries, gallery_labels, settings.knn, given.seed)
 
     return {
-        **retrieval.chance(labels, settings.recall_at),
-        "knn_accuracy": of_vote(labels),
+        **retrieval.chance(labels, settings.recall_at, rows=rows),
+        "knn_accuracy": of_vote(labels[rows]),
         "verification_accuracy": None if given.folded is None else 0.5,
         **verification.chance_curve_measures(scores, settings.fars),
         "macro": {
-            **retrieval.chance(labels, settings.recall_at, macro=True),
-            "knn_accuracy": of_vote(np.unique(labels)),
+            **retrieval.chance(labels, settings.recall_at, macro=True, rows=rows),
+            "knn_accuracy": of_vote(np.unique(labels[rows])),
         },
-        "in_training": retrieval.chance_in_gallery(labels[given.looked_up], gallery_labels, settings.recall_at),
+        "in_training": retrieval.chance_in_gallery(labels[given.queries.looked_up], gallery_labels, settings.recall_at),
     }
 
 
-def _counts(given: _Given, trained: _Measured, scores: verification.Scores) -> dict[str, Any]:
-    folded = given.folded
-    return {
+def _counts(given: _Given, measured: Mapping[str, _Measured], scores: verification.Scores) -> dict[str, Any]:
+    folded, trained = given.folded, measured[TRAINED].found
+    counts = {
         "items": len(given.labels),
         "classes": len(np.unique(given.labels)),
         "queries": len(trained.ranked.queries),
         "queries_left_out": trained.ranked.left_out,
+        "queries_available": given.queries.available,
         "in_training_queries": len(trained.looked_up.queries),
         "in_training_queries_left_out": trained.looked_up.left_out,
         "knn_queries_left_out": trained.voted.left_out,
@@ -280,6 +279,10 @@ def _counts(given: _Given, trained: _Measured, scores: verification.Scores) -> d
         "interval_pairs": min(scores.available, given.settings.sampled_pairs),
         "resamples": given.settings.resamples,
     }
+    if given.settings.index == "exact":
+        return counts
+    recalls = {system: {name: r.as_dict() for name, r in m.found.recalls.items()} for system, m in measured.items()}
+    return {**counts, "index": given.settings.index, "index_recall": recalls}
 
 
 def _calibrate(scores: verification.Scores, far: float | None, scored_by: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from stages import progress
 from stages.ranking import chance as random_order
 from stages.ranking import measures, ranks, votes
+from stages.ranking.index import Index
 from stages.ranking.neighbours import nearest
 
 __all__ = [
@@ -43,13 +44,21 @@ class Retrieved:
     left_out: int
 
 
-def leave_one_out(embeddings: np.ndarray, labels: np.ndarray, ks: Sequence[int]) -> Retrieved:
+def leave_one_out(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    ks: Sequence[int],
+    rows: np.ndarray | None = None,
+    index: Index | None = None,
+) -> Retrieved:
     """Each item looks for the others of its label.
 
     Args:
         embeddings: `[N, D]`, finite numbers of any scale that float32 can hold.
         labels: int `[N]`.
         ks: for `recall_at_<k>` and, where k > 1, `precision_at_<k>`.
+        rows: int `[Q]`, ascending: which items are queries; None: all.
+        index: of the embeddings, to rank what it proposes; None: all are ranked.
 
     Returns:
         These, `r_precision`, `map_at_r` and `mrr` of each query, ties at their expectation.
@@ -61,7 +70,8 @@ def leave_one_out(embeddings: np.ndarray, labels: np.ndarray, ks: Sequence[int])
     >>> found.queries.tolist(), found.values["mrr"].tolist(), found.left_out
     ([0, 1, 3], [1.0, 1.0, 0.5], 1)
     """
-    return _retrieved(ranks.leave_one_out(embeddings, labels, max(ks, default=1)), len(labels), ks)
+    rankings = ranks.leave_one_out(embeddings, labels, max(ks, default=1), rows, index)
+    return _retrieved(rankings, len(labels) if rows is None else len(rows), ks)
 
 
 def in_gallery(
@@ -70,15 +80,18 @@ def in_gallery(
     gallery: np.ndarray,
     gallery_labels: np.ndarray,
     ks: Sequence[int],
+    index: Index | None = None,
 ) -> Retrieved:
     """Each query looks for its label in a gallery that it is not part of. Otherwise as `leave_one_out`."""
-    rankings = ranks.in_gallery(queries, query_labels, gallery, gallery_labels, max(ks, default=1))
+    rankings = ranks.in_gallery(queries, query_labels, gallery, gallery_labels, max(ks, default=1), index)
     return _retrieved(rankings, len(query_labels), ks)
 
 
-def chance(labels: np.ndarray, ks: Sequence[int], *, macro: bool = False) -> dict[str, float | None]:
+def chance(
+    labels: np.ndarray, ks: Sequence[int], *, macro: bool = False, rows: np.ndarray | None = None
+) -> dict[str, float | None]:
     """The means of `leave_one_out`, or its macro means, for a random order: exact, from the class counts."""
-    return random_order.leave_one_out(labels, ks, macro=macro)
+    return random_order.leave_one_out(labels, ks, macro=macro, rows=rows)
 
 
 def chance_in_gallery(
@@ -95,6 +108,7 @@ def knn_correct(
     gallery_labels: np.ndarray,
     neighbours: int,
     seed: int,
+    index: Index | None = None,
 ) -> Retrieved:
     """Whether the nearest in the gallery vote for the query's label, as in scikit-learn's `KNeighborsClassifier`.
 
@@ -107,6 +121,7 @@ def knn_correct(
         gallery_labels: int `[N]`.
         neighbours: how many vote, at most N.
         seed: of the draws that stand for the expectation where very many classes tie.
+        index: of the gallery, where the nearest of what it proposes vote; None: of all.
 
     Returns:
         `knn_accuracy` of each query.
@@ -115,7 +130,8 @@ def knn_correct(
         ValueError: more neighbours than the gallery has, or a number is NaN or infinite.
     """
     kept = np.flatnonzero(ranks.same_label_counts(query_labels, gallery_labels))
-    wins = votes.own_label_wins(queries[kept], query_labels[kept], gallery, gallery_labels, neighbours, seed)
+    known = queries if len(kept) == len(queries) else queries[kept]
+    wins = votes.own_label_wins(known, query_labels[kept], gallery, gallery_labels, neighbours, seed, index)
     return Retrieved(kept, {"knn_accuracy": wins}, len(query_labels) - len(kept))
 
 

@@ -13,7 +13,7 @@ from stages.embedded import SPLITS, groups, load_classes, load_split
 from stages.errors import UserError
 from stages.evaluate import figures, series
 from stages.evaluate.report import Report, measure
-from stages.evaluate.table import VIEWS, headline, headlines, natural_pairs
+from stages.evaluate.table import VIEWS, found_by_index, headline, headlines, natural_pairs, queries
 from stages.tracking.runs import run_id_in
 
 DRAWN = ("classes", "confusion", "distances", "recall_at_k", "roc")
@@ -84,20 +84,30 @@ def _write_view(report: Report, name: str, classes: Sequence[str], ks: Sequence[
     view, counts = report.views[name], report.views[name].counts
     table, picture = ({drawn: folder / f"{name}_{drawn}.{kind}" for drawn in DRAWN} for kind in KINDS)
     compared = natural_pairs(counts)
-    queries = f"{counts['queries']:,} queries, leave-one-out"
     what = VIEWS[name]
+
+    def neighbours(search: str) -> str:
+        return "".join(f"\n{words}" for words in found_by_index(counts, search))
 
     store.save_text(table["roc"], series.roc_csv(view.curves))
     figures.draw_roc(picture["roc"], view.curves, f"Same class or not, {what}\n{compared}")
     store.save_text(table["recall_at_k"], series.recall_csv(view, ks))
-    figures.draw_recall(picture["recall_at_k"], view, ks, f"Retrieval, {what}\n{queries}")
+    figures.draw_recall(
+        picture["recall_at_k"],
+        view,
+        ks,
+        f"Retrieval, {what}\n{queries(counts)}, leave-one-out{neighbours('leave_one_out')}",
+    )
     store.save_text(table["distances"], series.distances_csv(view.curves.get("trained")))
     threshold, scored_by = report.threshold["threshold"], report.threshold["scored_by"]
     figures.draw_distances(picture["distances"], view.curves, threshold, scored_by, f"Distances, {what}\n{compared}")
     store.save_text(table["confusion"], series.confusion_csv(view, classes))
-    figures.draw_confusion(picture["confusion"], view, classes, f"Class of the nearest other image\n{what}")
+    nearest = f"Class of the nearest other image\n{what}{neighbours('nearest')}"
+    figures.draw_confusion(picture["confusion"], view, classes, nearest)
     store.save_text(table["classes"], series.classes_csv(view, classes))
-    figures.draw_classes(picture["classes"], view, classes, f"Recall@1 of each class\n{what}")
+    figures.draw_classes(
+        picture["classes"], view, classes, f"Recall@1 of each class\n{what}{neighbours('leave_one_out')}"
+    )
 
 
 def named_for_tracking(metrics: Mapping[str, Any], threshold: Mapping[str, Any]) -> dict[str, float]:

@@ -44,7 +44,8 @@ def headline(metrics: Mapping[str, Any], view: str = "test") -> str:
     """The trained network's first recall and MAP@R, in a few words."""
     measures = metrics[view]["trained"]
     shown = [f"{title} {number(measures[name])}" for name, title in list(headlines(measures).items())[:2]]
-    return f"{metrics['counts'][view]['items']:,} {view} images: {', '.join(shown)}"
+    counts = metrics["counts"][view]
+    return f"{counts['items']:,} {view} images: {', '.join([*shown, *found_by_index(counts, 'leave_one_out')])}"
 
 
 def number(value: float | None) -> str:
@@ -66,6 +67,25 @@ def natural_pairs(counts: Mapping[str, Any], kind: str = "") -> str:
     """
     sampled = "all" if counts["natural_pairs"] == counts["natural_pairs_available"] else "sampled"
     return f"{counts['natural_pairs']:,} {kind}pairs ({sampled})"
+
+
+def queries(counts: Mapping[str, Any]) -> str:
+    """How many queries looked for their neighbours, and of how many they are a sample.
+
+    >>> queries({"queries": 1000, "queries_available": 5000}), queries({"queries": 50, "queries_available": 50})
+    ('1,000 queries, a sample of 5,000', '50 queries')
+    """
+    of = f", a sample of {counts['queries_available']:,}" if counts["queries"] < counts["queries_available"] else ""
+    return f"{counts['queries']:,} queries{of}"
+
+
+def found_by_index(counts: Mapping[str, Any], search: str, system: str = "trained") -> list[str]:
+    """Which share of a search's neighbours an approximate index found, as words; none where the search is exact."""
+    recall = counts.get("index_recall", {}).get(system, {}).get(search)
+    if recall is None or recall["at_depth"] is None:
+        return []
+    nearest = f"the {recall['depth']:,} nearest" if recall["depth"] > 1 else "the nearest"
+    return [f"{counts['index']} found {number(recall['at_depth'])} of {nearest}"]
 
 
 def pictures(paths: config.Paths) -> list[Path]:
@@ -116,6 +136,10 @@ def _cell(measures: Mapping[str, Any], name: str) -> str:
 def _notes(counts: Mapping[str, Any], threshold: Mapping[str, Any], view: str) -> list[str]:
     """What the block above was measured on, and what the threshold does there."""
     lines = []
+    if counts["queries"] < counts["queries_available"]:
+        lines.append(f"recall, MAP@R: {queries(counts)}; k-NN as many.")
+    for system, title in SYSTEMS.items():
+        lines.extend(f"{title}: {words}." for words in found_by_index(counts, "leave_one_out", system))
     if counts["queries_left_out"]:
         lines.append(f"{counts['queries_left_out']:,} images have no other of their class and are no queries.")
     if counts["knn_queries_left_out"]:

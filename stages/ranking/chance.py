@@ -8,15 +8,18 @@ from stages.ranking.measures import each, names
 from stages.ranking.ranks import Ranking, same_label_counts
 
 
-def leave_one_out(labels: np.ndarray, ks: Sequence[int], *, macro: bool = False) -> dict[str, float | None]:
+def leave_one_out(
+    labels: np.ndarray, ks: Sequence[int], *, macro: bool = False, rows: np.ndarray | None = None
+) -> dict[str, float | None]:
     """Mean over queries of `measures.each` for a random order of all others, exact; None if there is no query.
 
-    With `macro` the mean over classes: all queries of a class have one expectation.
+    With `macro` the mean over classes: all queries of a class have one expectation. With `rows` of those queries alone.
 
     >>> leave_one_out(np.array([0, 0, 0, 1, 2]), [1])["recall_at_1"]
     0.5
     """
-    queries = np.unique(labels) if macro else labels
+    asked = labels if rows is None else labels[rows]
+    queries = np.unique(asked) if macro else asked
     return _means(same_label_counts(queries, labels) - 1, len(labels) - 1, ks)
 
 

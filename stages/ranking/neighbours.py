@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.ranking.index import Index
 from stages.ranking.placed import Placed, place
 from stages.ranking.search import search
 
@@ -27,7 +28,14 @@ class Neighbours(NamedTuple):
     last: np.ndarray
 
 
-def nearest(queries: np.ndarray, gallery: np.ndarray, k: int, itself: bool) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    k: int,
+    itself: bool,
+    rows: np.ndarray | None = None,
+    index: Index | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest of the gallery for each query.
 
     Args:
@@ -35,6 +43,8 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, k: int, itself: bool) -> t
         gallery: `[N, D]`.
         k: from 1 to N, or to N - 1 with `itself`.
         itself: the queries are the gallery, and none is its own neighbour.
+        rows: int `[Q]`, ascending: which rows of `queries` are asked for; None: all.
+        index: of the gallery, to find the nearest of what it proposes; None: of all.
 
     Returns:
         int64 `[Q, k]`, rows of the gallery, nearest first and ties by index; and float64 `[Q, k]`, the Euclidean
@@ -47,27 +57,29 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, k: int, itself: bool) -> t
     [[0, 2], [2, 0]]
     """
     placed = place(queries) if itself else place(queries, gallery)
-    items = np.empty((len(queries), k), np.int64)
-    distances = np.empty((len(queries), k))
-    for block in up_to_ties(placed, np.arange(len(queries)), k):
+    rows = np.arange(len(queries)) if rows is None else rows
+    items = np.empty((len(rows), k), np.int64)
+    distances = np.empty((len(rows), k))
+    for block in up_to_ties(placed, rows, k, index):
         kept = _first_in_rows(block, k)
         keys, found = block.keys[kept].reshape(-1, k), block.items[kept].reshape(-1, k)
         order = np.argsort(keys, axis=1, kind="stable")  # so that ties stay in the order of their index
         keys = np.take_along_axis(keys, order, axis=1)
-        items[block.queries] = np.take_along_axis(found, order, axis=1)
-        distances[block.queries] = np.ldexp(np.sqrt(placed.squared(block.queries, keys)), -placed.exponent)
+        places = np.searchsorted(rows, block.queries)
+        items[places] = np.take_along_axis(found, order, axis=1)
+        distances[places] = np.ldexp(np.sqrt(placed.squared(block.queries, keys)), -placed.exponent)
     return items, distances
 
 
-def up_to_ties(placed: Placed, queries: np.ndarray, k: int) -> Iterator[Neighbours]:
-    """The k nearest of each query and all that tie with the last of them; blocks as of `search`.
+def up_to_ties(placed: Placed, queries: np.ndarray, k: int, index: Index | None = None) -> Iterator[Neighbours]:
+    """The k nearest of each query and all that tie with the last of them; arguments and blocks as of `search`.
 
     Raises:
         ValueError: fewer than k neighbours.
     """
     if not 1 <= k <= placed.candidates:
         raise ValueError(f"k must be between 1 and the number of others, {placed.candidates}. Received: k={k}")
-    for nearby in search(placed, queries, k):
+    for nearby in search(placed, queries, k, index):
         kth = np.partition(nearby.keys, k - 1, axis=1)[:, k - 1]
         rows, columns = np.nonzero(nearby.keys <= kth[:, None])
         keys = nearby.keys[rows, columns]

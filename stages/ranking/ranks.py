@@ -4,15 +4,18 @@ Tied neighbours count at their expectation under random order: a constant embedd
 rows.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from stages.ranking.index import Index
 from stages.ranking.placed import Placed, place
-from stages.ranking.search import Nearby, search, whole
+from stages.ranking.search import Nearby, search
+
+AT_ONCE = 1024  # queries around whose first of the label the whole gallery is counted
 
 
 class Groups(NamedTuple):
@@ -79,13 +82,22 @@ class Ranking:
         return Groups(start, size, before, relevant)
 
 
-def leave_one_out(embeddings: np.ndarray, labels: np.ndarray, at_least: int = 1) -> Iterator[Ranking]:
+def leave_one_out(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    at_least: int = 1,
+    rows: np.ndarray | None = None,
+    index: Index | None = None,
+) -> Iterator[Ranking]:
     """Rank all items around each of them, itself excluded by index.
 
     Args:
         embeddings: `[N, D]`, finite numbers of any scale that float32 can hold.
         labels: int `[N]`.
-        at_least: the smallest depth; it is deeper where a label has more items, as MAP@R needs.
+        at_least: the smallest depth; it is deeper where a query's label has more items, as MAP@R needs.
+        rows: int `[Q]`, ascending: which items are queries; None: all.
+        index: of the embeddings, to rank what it proposes; None: all are ranked. What is nearer than the nearest of the
+            query's label, where that lies beyond the depth, is counted among all of them with either.
 
     Returns:
         Blocks of queries in any order, without those of whose label nothing else exists.
@@ -97,14 +109,19 @@ def leave_one_out(embeddings: np.ndarray, labels: np.ndarray, at_least: int = 1)
     ...     print(ranking.queries.tolist(), ranking.relevant.tolist())
     [0, 2, 3] [[False, True], [True, False], [True, False]]
     """
-    return _rank(place(embeddings), labels, labels, at_least)
+    return _rank(place(embeddings), labels, labels, at_least, rows, index)
 
 
 def in_gallery(
-    queries: np.ndarray, query_labels: np.ndarray, gallery: np.ndarray, gallery_labels: np.ndarray, at_least: int = 1
+    queries: np.ndarray,
+    query_labels: np.ndarray,
+    gallery: np.ndarray,
+    gallery_labels: np.ndarray,
+    at_least: int = 1,
+    index: Index | None = None,
 ) -> Iterator[Ranking]:
     """Rank the gallery around each query, which is not in it. Arguments as for `leave_one_out`."""
-    return _rank(place(queries, gallery), query_labels, gallery_labels, at_least)
+    return _rank(place(queries, gallery), query_labels, gallery_labels, at_least, None, index)
 
 
 def same_label_counts(query_labels: np.ndarray, gallery_labels: np.ndarray) -> np.ndarray:
@@ -116,33 +133,75 @@ def same_label_counts(query_labels: np.ndarray, gallery_labels: np.ndarray) -> n
     return np.where(labels[place] == query_labels, counts[place], 0)
 
 
-def _rank(placed: Placed, query_labels: np.ndarray, gallery_labels: np.ndarray, at_least: int) -> Iterator[Ranking]:
+def depth_for(same: np.ndarray, at_least: int, candidates: int) -> int:
+    """How many nearest the measures need.
+
+    Args:
+        same: int `[Q]`, R(q) of each query.
+        at_least: the largest k.
+        candidates: how many others there are.
+    """
+    return min(max(int(same.max(initial=0)), at_least), candidates)
+
+
+def _rank(
+    placed: Placed,
+    query_labels: np.ndarray,
+    gallery_labels: np.ndarray,
+    at_least: int,
+    rows: np.ndarray | None,
+    index: Index | None,
+) -> Iterator[Ranking]:
     same = same_label_counts(query_labels, gallery_labels) - int(placed.itself)
-    queries = np.flatnonzero(same > 0)
+    queries = np.flatnonzero(same > 0) if rows is None else rows[same[rows] > 0]
     if not len(queries):
         return
-    depth = min(max(int(same.max()), at_least), placed.candidates)
-
-    def flagged(blocks: Iterable[Nearby]) -> Iterator[Nearby]:
-        """With the keys' lowest bit set where the label is another one: same label first within a tie."""
-        for nearby in blocks:
-            labels = gallery_labels if nearby.items is None else gallery_labels[nearby.items]
-            nearby.keys[...] += query_labels[nearby.queries, None] != labels
-            yield nearby
-
-    for nearby in flagged(search(placed, queries, depth)):
-        yield _ranking(
-            nearby, depth, same[nearby.queries], placed.candidates, lambda rows: flagged(whole(placed, rows))
-        )
+    depth = depth_for(same[queries], at_least, placed.candidates)
+    labelled = _Labelled(placed, query_labels, gallery_labels)
+    for nearby in search(placed, queries, depth, index):
+        labels = gallery_labels if nearby.items is None else gallery_labels[nearby.items]
+        # The keys' lowest bit is set where the label is another one: same label first within a tie.
+        nearby.keys[...] += query_labels[nearby.queries, None] != labels
+        yield _ranking(nearby, depth, same[nearby.queries], labelled)
 
 
-def _ranking(
-    nearby: Nearby,
-    depth: int,
-    same: np.ndarray,
-    candidates: int,
-    complete: Callable[[np.ndarray], Iterable[Nearby]],
-) -> Ranking:
+@dataclass(frozen=True)
+class _Labelled:
+    """Queries and gallery with their labels."""
+
+    placed: Placed
+    query_labels: np.ndarray
+    gallery_labels: np.ndarray
+
+    @cached_property
+    def by_label(self) -> np.ndarray:
+        """The gallery's rows, those of one label side by side."""
+        return np.argsort(self.gallery_labels, kind="stable")
+
+    @cached_property
+    def sorted_labels(self) -> np.ndarray:
+        """Their labels."""
+        return self.gallery_labels[self.by_label]
+
+    def around_first(self, queries: np.ndarray) -> np.ndarray:
+        """As `_around` the nearest of each query's label, over the whole gallery, but nothing of its size is kept."""
+        first, relevant = np.empty(len(queries)), np.empty(len(queries), np.int64)
+        ends = (np.searchsorted(self.sorted_labels, self.query_labels[queries], side) for side in ("left", "right"))
+        for i, (query, begin, end) in enumerate(zip(queries, *ends, strict=True)):
+            keys = self.placed.keys(np.array([query]), self.by_label[None, begin:end])[0]
+            first[i] = keys.min()
+            relevant[i] = np.count_nonzero(keys == first[i])
+        around = np.zeros((3, len(queries)), np.int64)
+        around[2] = relevant
+        for begin in range(0, len(queries), AT_ONCE):
+            chosen = slice(begin, begin + AT_ONCE)
+            for _, keys in self.placed.key_blocks(queries[chosen]):
+                around[0, chosen] += np.count_nonzero(keys < first[chosen, None], axis=1)
+                around[1, chosen] += np.count_nonzero(keys == first[chosen, None], axis=1)
+        return around
+
+
+def _ranking(nearby: Nearby, depth: int, same: np.ndarray, labelled: _Labelled) -> Ranking:
     keys = nearby.keys
     if depth < keys.shape[1]:
         keys.partition(depth - 1, axis=1)
@@ -159,9 +218,9 @@ def _ranking(
     around[1:] += np.where(first == last, beyond, 0)
     deep = np.flatnonzero(np.isinf(first))
     if len(deep):
-        queries = nearby.queries[deep]
-        blocks = [Nearby(queries, None, keys[deep])] if nearby.items is None else complete(queries)
-        around[:, deep] = np.concatenate([_around_first(block.keys) for block in blocks], axis=1)
+        around[:, deep] = (
+            _around_first(keys[deep]) if nearby.items is None else labelled.around_first(nearby.queries[deep])
+        )
     return Ranking(
         nearby.queries,
         relevant,
@@ -172,7 +231,7 @@ def _ranking(
         tied=around[1],
         tied_relevant=around[2],
         same=same,
-        candidates=candidates,
+        candidates=labelled.placed.candidates,
     )
 
 

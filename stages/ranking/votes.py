@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from stages.ranking.index import Index
 from stages.ranking.neighbours import Neighbours, up_to_ties
 from stages.ranking.placed import place
 
@@ -22,6 +23,7 @@ def own_label_wins(
     gallery_labels: np.ndarray,
     neighbours: int,
     seed: int,
+    index: Index | None = None,
 ) -> np.ndarray:
     """Probability, float64 `[Q]`, that the vote gives each query its own label: 0 or 1 where no tie decides.
 
@@ -32,6 +34,7 @@ def own_label_wins(
         gallery_labels: int `[N]`.
         neighbours: how many vote, at most N.
         seed: of the draws, where there are too many classes for exact probabilities.
+        index: of the gallery, where the nearest of what it proposes vote; None: of all.
 
     Raises:
         ValueError: more neighbours than the gallery has, or a number is NaN or infinite.
@@ -40,7 +43,7 @@ def own_label_wins(
     own = np.searchsorted(classes, query_labels)
     wins = np.empty(len(queries))
     drawn: dict[bytes, np.ndarray] = {}  # equal queries have equal draws
-    for block in up_to_ties(place(queries, gallery), np.arange(len(queries)), neighbours):
+    for block in up_to_ties(place(queries, gallery), np.arange(len(queries)), neighbours, index):
         for chosen, sure, tied in _votes(block, codes, len(classes)):
             wins[chosen] = (sure + tied).argmax(axis=1) == own[chosen]
             for row in np.flatnonzero((sure + tied).sum(axis=1) > neighbours):

@@ -28,6 +28,8 @@ def digit_splits():
 def settings():
     return config.Evaluate(
         recall_at=[1, 2, 4, 8],
+        queries=None,
+        index="exact",
         knn=5,
         gallery_queries=150,
         balanced_pairs=2000,

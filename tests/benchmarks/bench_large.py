@@ -1,0 +1,112 @@
+"""Leave-one-out retrieval in a large gallery, sampled queries, by each index: time, memory, what it finds.
+
+`python -m tests.benchmarks.bench_large` takes 5 million × 128 and the better part of an hour on two cores;
+`--items 200000` some minutes.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from stages.evaluate import retrieval
+from stages.ranking import index, recall
+from tests.benchmarks import peak_memory
+
+DIMENSIONS = 128
+A_CLASS = 50  # items
+QUERIES = 10_000
+KS = [1, 2, 4, 8]
+ALLOWED = 12.0  # gigabytes, the file's pages that are read included
+LEAST_FOUND = {"exact": 1.0, "ivf": 0.9, "hnsw": 0.9}
+ROUNDING = 0.001  # MAP@R may be away from the exact one by the share that was not found, and this
+BLOCK = 2**16  # items made at once
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Retrieval in a large gallery by each index.")
+    parser.add_argument("--items", type=int, default=5_000_000)
+    parser.add_argument("--index", nargs="+", choices=list(LEAST_FOUND), default=list(LEAST_FOUND))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        _write_clustered(Path(folder), options.items)
+        print(f"{options.items:,} × {DIMENSIONS}, made in {time.perf_counter() - began:.0f} s", flush=True)
+        for kind in options.index:
+            _report(kind, Path(folder))
+
+
+def _write_clustered(folder: Path, items: int) -> None:
+    """Unit vectors around class centres, 50 in each class, a block at a time."""
+    rng = np.random.default_rng(0)
+    classes = max(1, items // A_CLASS)
+    labels = rng.permutation(np.arange(items, dtype=np.int32) % classes)
+    centres = rng.normal(size=(classes, DIMENSIONS)).astype(np.float32)
+    points = np.lib.format.open_memmap(folder / "points.npy", "w+", np.float32, (items, DIMENSIONS))
+    for begin in range(0, items, BLOCK):
+        part = slice(begin, begin + BLOCK)
+        block = centres[labels[part]] + rng.normal(size=(len(labels[part]), DIMENSIONS)).astype(np.float32)
+        points[part] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    points.flush()
+    np.save(folder / "labels.npy", labels)
+
+
+def _report(kind: str, folder: Path) -> None:
+    gigabytes = peak_memory.extra(_measured, folder, kind)
+    if gigabytes is None:
+        print(f"{kind}: killed, MISSED")
+        return
+    result = json.loads((folder / f"{kind}.json").read_text(encoding="utf-8"))
+    exact = folder / "exact.json"
+    judge = json.loads(exact.read_text(encoding="utf-8")) if exact.exists() else result
+    away, allowed = abs(result["map_at_r"] - judge["map_at_r"]), 1 - result["at_depth"] + ROUNDING
+    print(f"{kind}: built in {result['build']:.0f} s, searched in {result['search']:.0f} s", end="; ")
+    print(f"recall@1 {result['recall_at_1']:.4f}, MAP@R {result['map_at_r']:.4f}")
+    print(
+        f"  of the {result['depth']} nearest found {result['at_depth']:.4f}, of the nearest {result['at_1']:.4f}",
+        end="",
+    )
+    print(f", {LEAST_FOUND[kind]} asked: {_verdict(result['at_depth'] >= LEAST_FOUND[kind])}")
+    print(f"  MAP@R {away:.4f} from exact, {allowed:.4f} allowed: {_verdict(away <= allowed)}")
+    print(f"  peak {gigabytes:.2f} GB above start, {ALLOWED:.0f} allowed: {_verdict(gigabytes <= ALLOWED)}", flush=True)
+
+
+def _verdict(met: bool) -> str:
+    return "ok" if met else "MISSED"
+
+
+def _measured(folder: Path, kind: Literal["exact", "hnsw", "ivf"]) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """A small run, and the one to measure, which leaves its figures beside the data."""
+    points, labels = np.load(folder / "points.npy", mmap_mode="r"), np.load(folder / "labels.npy")
+
+    def measured() -> None:
+        (folder / f"{kind}.json").write_text(json.dumps(_searched(points, labels, kind)), encoding="utf-8")
+
+    return lambda: _searched(points[:20_000], labels[:20_000] % 400, kind), measured
+
+
+def _searched(points: np.ndarray, labels: np.ndarray, kind: Literal["exact", "hnsw", "ivf"]) -> dict[str, float | None]:
+    rows = np.sort(np.random.default_rng(0).choice(len(labels), min(QUERIES, len(labels)), replace=False))
+    began = time.perf_counter()
+    built = None if kind == "exact" else index.build(kind, points)
+    ready = time.perf_counter()
+    found = retrieval.leave_one_out(points, labels, KS, rows, built)
+    ended = time.perf_counter()
+    means = retrieval.means(found)
+    depth = max(*KS, int(np.bincount(labels)[labels[rows]].max()) - 1)
+    recalled = recall.measure(built, points, None, found.queries, depth, seed=0)
+    return {
+        "build": ready - began,
+        "search": ended - ready,
+        **{name: means[name] for name in ("recall_at_1", "map_at_r")},
+        **recalled.as_dict(),
+    }
+
+
+if __name__ == "__main__":
+    main()
