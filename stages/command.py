@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def main(stage: str, arguments: list[str] | None = None) -> None:
         from stages import config, lock
 
         settings = config.load(options.params)
-        with lock.on_outputs(stage, settings.paths):
+        with lock.on_outputs(stage, settings.paths) if _writes(stage, settings) else nullcontext():
             with hidden_stderr():
                 run = importlib.import_module(f"{module}.stage").run
             arguments = arguments_for(run, settings, Path(options.params))
@@ -52,6 +53,15 @@ def main(stage: str, arguments: list[str] | None = None) -> None:
     with handled():
         orphan.end_with_dvc(stage)
         call_or_exit(stage, call, debug=options.debug)
+
+
+def _writes(stage: str, settings: "config.Config") -> bool:
+    """Whether outputs are this process's to write: of several that train together they are the first one's."""
+    if stage != "train" or settings.train.strategy != "data_parallel":
+        return True
+    from stages.place import place
+
+    return place().writes
 
 
 def arguments_for(run: Callable[..., None], settings: "config.Config", params_file: Path) -> dict[str, Any]:

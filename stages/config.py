@@ -142,8 +142,8 @@ class Train(Section):
     steps: Count
     steps_per_epoch: Count  # after as many steps: validation, a line of history
     checkpoint_seconds: Annotated[float, Field(ge=0)]  # so much training a kill can cost
-    strategy: Literal["single", "mirrored"]  # mirrored: all devices of this machine share each batch
-    precision: Literal["float32", "mixed_bfloat16"]  # mixed: layers compute in bfloat16, weights are float32
+    strategy: Literal["single", "mirrored", "data_parallel"]  # single: one device; else all share each batch
+    precision: Literal["auto", "float32", "mixed_bfloat16"]  # mixed: layers compute in bfloat16, weights are float32
     augmentation: Augmentation
 
     @model_validator(mode="after")
@@ -159,6 +159,8 @@ class Evaluate(Section):
     """What is measured."""
 
     recall_at: Annotated[list[Count], Field(min_length=1)]  # the ks of recall@k and precision@k
+    queries: Count | None  # of each view, that look for their neighbours: all up to this number, else a sample
+    index: Literal["exact", "hnsw", "ivf"]  # how neighbours are found: all of them, or what such an index finds
     knn: Count  # neighbours that vote
     gallery_queries: Count  # test images looked up among the training images: all up to this number, else a sample
     balanced_pairs: Many  # for the 10-fold verification accuracy

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 GRACE = 30.0
@@ -120,6 +120,12 @@ def raise_if_requested(message: str = "") -> None:
     number, _State.requested = _State.requested, None
     if number is not None:
         raise Interrupted(number, message)
+
+
+def end(message: str = "") -> NoReturn:
+    """Raise `Interrupted`, also where it is another process of the same work that was asked to end."""
+    number, _State.requested = _State.requested, None
+    raise Interrupted(signal.SIGTERM if number is None else number, message)
 
 
 def _on_signal(number: int, _: Any) -> None:

@@ -242,6 +242,7 @@ def test_dvc_runs_a_stage_again_when_code_that_it_imports_has_changed(stage):
                 "leftovers",
                 "lock",
                 "orphan",
+                "place",
                 "plain_yaml",
                 "quiet",
             )

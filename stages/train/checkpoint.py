@@ -1,6 +1,7 @@
 """The state of a training on disk, so that one that was cut off goes on from its last saved step."""
 
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -13,6 +14,8 @@ import keras
 import numpy as np
 
 from stages import store
+from stages.train import processes
+from stages.train.learner import Learner
 
 Row = dict[str, float]
 
@@ -78,14 +81,14 @@ class Checkpoint:
         """Saved states, the newest first."""
         return sorted(self.folder.glob("step_*.npz"), reverse=True)
 
-    def save(self, model: keras.Model, best: list[np.ndarray], progress: Progress) -> None:
+    def save(self, model: Learner, best: list[np.ndarray], progress: Progress) -> None:
         """Write the model's and optimizer's variables, seed generators included, the best weights and the progress.
 
         Raises:
             FloatingPointError: a variable of the model that is NaN or infinite; the states on disk stay as they are.
         """
         arrays = {f"variable_{i:04}": np.asarray(variable) for i, variable in enumerate(_variables(model))}
-        if not all(np.isfinite(arrays[f"variable_{i:04}"]).all() for i in range(len(model.variables))):
+        if not all(np.isfinite(arrays[f"variable_{i:04}"]).all() for i in range(len(model.changing))):
             raise FloatingPointError(f"weights are NaN or infinite after step {progress.step:,}")
         arrays |= {f"best_{i:04}": weight for i, weight in enumerate(best)}
         path = self.folder / f"step_{progress.step:010}.npz"
@@ -96,25 +99,29 @@ class Checkpoint:
         for old in (*self.files[KEPT:], *self.folder.glob(".step_*")):
             old.unlink()
 
-    def restore(self, model: keras.Model) -> tuple[Progress, list[np.ndarray]] | None:
-        """Bring the model to the newest saved state that is whole; None where there is none."""
-        for path in self.files:
+    def restore(self, model: Learner) -> tuple[Progress, list[np.ndarray]] | None:
+        """Bring the model to the newest saved state that is whole; None where there is none.
+
+        Of several processes, all take up what process 0 finds.
+        """
+        found = processes.from_the_first(self._newest(len(_variables(model))))
+        if found is None:
+            return None
+        progress, arrays = _read(found, len(_variables(model)))
+        for i, variable in enumerate(_variables(model)):
+            variable.assign(arrays[f"variable_{i:04}"])
+        return progress, [arrays[name] for name in sorted(arrays) if name.startswith("best_")]
+
+    def _newest(self, variables: int) -> bytes | None:
+        for path in self.files if processes.here().writes else []:
             try:
-                # Opened here: NumPy leaves a damaged archive open that it opened itself.
-                with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                    arrays = {name: archive[name] for name in archive.files}
-                content = json.loads(str(arrays.pop("content")))
-                progress = Progress(**content["progress"])
-                if len(arrays) != content["arrays"]:
-                    raise ValueError("damaged where it says what is in it")
-                state = [arrays[f"variable_{i:04}"] for i in range(len(_variables(model)))]
+                found = path.read_bytes()
+                progress, _ = _read(found, variables)
             except Exception:  # there is nothing that would not be raised on bytes that are no archive
                 print(f"{path} is damaged and is not used", flush=True)
                 continue
-            for variable, value in zip(_variables(model), state, strict=True):
-                variable.assign(value)
             print(f"going on after step {progress.step:,}, from {path}", flush=True)
-            return progress, [arrays[name] for name in sorted(arrays) if name.startswith("best_")]
+            return found
         return None
 
     def remove(self) -> None:
@@ -122,5 +129,15 @@ class Checkpoint:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _variables(model: keras.Model) -> list[keras.Variable]:
-    return [*model.variables, *model.optimizer.variables]
+def _read(content: bytes, variables: int) -> tuple[Progress, dict[str, np.ndarray]]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    told = json.loads(str(arrays.pop("content")))
+    progress = Progress(**told["progress"])
+    if len(arrays) != told["arrays"] or not all(f"variable_{i:04}" in arrays for i in range(variables)):
+        raise ValueError("damaged where it says what is in it")
+    return progress, arrays
+
+
+def _variables(model: Learner) -> list[keras.Variable]:
+    return [*model.changing, *model.optimizer.variables]

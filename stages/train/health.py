@@ -1,6 +1,7 @@
 """Trainings that lead nowhere: numbers that are none, and embeddings that have become one point."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from stages.errors import UserError
@@ -14,13 +15,13 @@ PATIENCE = 100
 """Steps at a point after which none is taken to lead out of it."""
 
 
-def check_finite(row: Row, step: int, rate: float, before: Row | None, loss: Any) -> None:
+def check_finite(row: Row, step: int, rate: Callable[[], float], before: Row | None, loss: Any) -> None:
     """Refuse figures of a step that are NaN or infinite.
 
     Args:
         row: the figures of the step.
         step: its number, counted from 1.
-        rate: its learning rate.
+        rate: gives its learning rate.
         before: the figures of the step before; None where there is none.
         loss: for advice.
 
@@ -32,7 +33,7 @@ def check_finite(row: Row, step: int, rate: float, before: Row | None, loss: Any
     earlier = f" ({before['step_loss']:.3g} one step before)" if before else ""
     raise UserError(
         f"training diverged at step {step:,}: found loss {row['step_loss']:.3g}{earlier}, mean length of the "
-        f"embeddings {row['norm']:.3g}, learning rate {rate:.3g}; expected finite numbers; {advice(loss)}"
+        f"embeddings {row['norm']:.3g}, learning rate {rate():.3g}; expected finite numbers; {advice(loss)}"
     )
 
 
@@ -57,7 +58,7 @@ def is_at_a_point(row: Row, loss: Any) -> bool:
     return apart < POINT
 
 
-def check_collapse(steps_at_a_point: int, row: Row, step: int, rate: float, loss: Any) -> None:
+def check_collapse(steps_at_a_point: int, row: Row, step: int, rate: Callable[[], float], loss: Any) -> None:
     """Refuse to go on where embeddings have been one point for `PATIENCE` steps.
 
     Raises:
@@ -68,7 +69,7 @@ def check_collapse(steps_at_a_point: int, row: Row, step: int, rate: float, loss
     raise UserError(
         f"the embedding collapsed to a point, seen at step {step:,}: for {PATIENCE} steps found the loss at what a "
         f"point costs, {loss.collapsed:.3g} (now {row['step_loss']:.3g}), mean distance to the hardest negative "
-        f"{row['hardest_negative']:.2g}, mean length {row['norm']:.3g}, learning rate {rate:.3g}; {advice(loss)}, or "
+        f"{row['hardest_negative']:.2g}, mean length {row['norm']:.3g}, learning rate {rate():.3g}; {advice(loss)}, or "
         "more numbers an embedding (network.embedding_dim)"
     )
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 from stages.train import strategy
 from stages.train.statistics import TripletStatistics
@@ -16,6 +17,8 @@ class Learner(keras.Model):
         augmentation: a layer from images to images.
         statistics: figures to log for each step, beside the loss.
         head: embeddings left and right, each `[N, D]`, to what the loss takes, `[N, 1]`; None: it takes embeddings.
+        images: uint8 `[N, H, W, C]`, to lie on the device; it is called with rows of them then, int32 `[B]`, in place
+            of images. None: with images.
     """
 
     def __init__(
@@ -24,12 +27,25 @@ class Learner(keras.Model):
         augmentation: keras.layers.Layer,
         statistics: TripletStatistics,
         head: keras.Model | None = None,
+        images: np.ndarray | None = None,
     ) -> None:
         super().__init__(name="learner")
         self.encoder = encoder
         self.augmentation = augmentation
         self.statistics = statistics
         self.head = head
+        self.images: keras.Variable | None = None
+        if images is not None:
+            # A variable, for a constant would be compiled into the step.
+            self.images = self.add_weight(
+                shape=images.shape, dtype="uint8", initializer="zeros", trainable=False, name="images"
+            )
+            self.images.assign(images)
+
+    @property
+    def changing(self) -> list[keras.Variable]:
+        """The variables that training changes, those of the figures and of random numbers included."""
+        return [variable for variable in self.variables if variable is not self.images]
 
     @property
     def lasting(self) -> list[keras.Variable]:
@@ -47,6 +63,8 @@ class Learner(keras.Model):
 
     def call(self, images: Any, training: bool = False) -> Any:
         """Embeddings of augmented images."""
+        if self.images is not None:
+            images = keras.ops.take(self.images, images, axis=0)
         return self.encoder(self.augmentation(images, training=training), training=training)
 
     def compute_loss(
@@ -60,10 +78,10 @@ class Learner(keras.Model):
         judged = y_pred if self.head is None else self.head([y_pred[0::2], y_pred[1::2]], training=training)
         loss = super().compute_loss(x, y, judged, sample_weight, training=training)
         values, self._watched.values = self._watched.values, None
-        devices = strategy.devices_in_sync()
+        parts = strategy.parts_in_sync()
         if self._watched.reduction == "sum":
-            loss = loss / devices  # as Keras does with means
-        whole = loss * devices
+            loss = loss / parts  # as Keras does with means
+        whole = loss * parts
         self.statistics.update_loss(whole, whole if values is None else values)
         return loss
 

@@ -1,5 +1,6 @@
 """Training with Keras's `fit`: logging of steps, choice of the best epoch by validation, checkpoints."""
 
+import functools
 import sys
 import time
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import numpy as np
 from stages import interruption, ranking
 from stages.errors import UserError
 from stages.prepared import Images
-from stages.train import health, strategy
+from stages.train import health, processes, rates, strategy
 from stages.train.checkpoint import Checkpoint, Progress, Row
 from stages.train.encoding import embed
 from stages.train.feed import PlannedBatches
@@ -67,18 +68,19 @@ def fit(
     steps = _Steps(steps_per_epoch, progress, log)
     keep = _Keep(checkpoint, checkpoint_seconds, len(plan), progress, selection, log)
     epochs = len(plan) // steps_per_epoch
+    images = training.images if learner.images is None else None
     with interruption.deferred(), strategy.synchronized(learner):
         while progress.step < len(plan):
             # An epoch that was cut off is a shorter one to Keras; those after it are whole.
             left = steps_per_epoch - len(progress.rows)
             learner.fit(
-                PlannedBatches(training.images, training.labels, plan[progress.step :]),
+                PlannedBatches(images, training.labels, strategy.share(plan[progress.step :])),
                 epochs=progress.epoch + 1 if progress.rows else epochs,
                 initial_epoch=progress.epoch,
                 steps_per_epoch=left,
                 shuffle=False,  # the plan is the order
                 callbacks=[steps, selection, _History(progress, log), keep],
-                verbose=1 if sys.stdout.isatty() else 2,
+                verbose=(1 if sys.stdout.isatty() else 2) if processes.here().writes else 0,
             )
     for variable, weight in zip(learner.lasting, selection.best_weights, strict=True):
         variable.assign(weight)
@@ -91,19 +93,18 @@ class _Steps(keras.callbacks.Callback):
     def __init__(self, steps_per_epoch: int, progress: Progress, log: Log) -> None:
         super().__init__()
         self.steps_per_epoch, self.progress, self.log = steps_per_epoch, progress, log
-        self.rate = 0.0
         self.before: Row | None = None
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any]) -> None:
-        # Here, for the schedule is a step further once the batch has ended.
-        self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any]) -> None:
+        self.rate_at = rates.by_step(self.model.optimizer)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         progress, loss = self.progress, self.model.statistics.loss
         figures = _take_figures(logs, self.model)
-        health.check_finite(figures, progress.step + 1, self.rate, self.before, loss)
-        self.before = figures
+        rate = functools.partial(self.rate_at, progress.step)
         progress.step += 1
+        health.check_finite(figures, progress.step, rate, self.before, loss)
+        self.before = figures
         progress.rows.append(figures)
         progress.at_a_point = progress.at_a_point + 1 if health.is_at_a_point(figures, loss) else 0
         done = len(progress.rows)
@@ -111,15 +112,15 @@ class _Steps(keras.callbacks.Callback):
             # "step/" and not the bare name: an epoch's figure of the same name is another series.
             means = _means(progress.rows[-(done % LOG_EVERY or LOG_EVERY) :])
             point = {f"step/{name.removeprefix('step_')}": value for name, value in means.items()}
-            self.log.add(point | {"step/learning_rate": self.rate}, progress.step)
-        health.check_collapse(progress.at_a_point, figures, progress.step, self.rate, loss)
+            self.log.add(point | {"step/learning_rate": rate()}, progress.step)
+        health.check_collapse(progress.at_a_point, figures, progress.step, rate, loss)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         _take_figures(logs, self.model)
         figures = _means(self.progress.rows)
         # Keras's own running mean is in float32, and of a resumed epoch's latter part alone.
         logs["loss"] = figures.pop("step_loss")
-        logs.update(figures | {"learning_rate": self.rate})
+        logs.update(figures | {"learning_rate": self.rate_at(self.progress.step - 1)})
 
 
 class _Selection(keras.callbacks.Callback):
@@ -197,20 +198,22 @@ class _Keep(keras.callbacks.Callback):
         self._save_if_due()
 
     def _save_if_due(self) -> None:
-        stop = interruption.requested() is not None
+        stop = processes.all_stop(self.progress.step, interruption.requested() is not None)
         now = time.perf_counter()
-        if stop or now - self.saved >= self.every or self.progress.step == self.last_step:
+        due = stop or now - self.saved >= self.every or self.progress.step == self.last_step
+        if due and processes.here().writes:
             self.progress.seconds += now - self.counted
             self.counted = now
             # Before the state: what it says was logged must not be lost with this process.
             self.log.flush()
+            strategy.settle(self.model)
             try:
                 self.checkpoint.save(self.model, self.selection.best_weights, self.progress)
             except FloatingPointError as error:
                 raise UserError(f"training diverged: {error}; {health.advice(self.model.statistics.loss)}") from None
             self.saved = time.perf_counter()
         if stop:
-            interruption.raise_if_requested(
+            interruption.end(
                 f"step {self.progress.step:,} of {self.last_step:,} is kept in {self.checkpoint.folder}; the same "
                 "command goes on from there"
             )

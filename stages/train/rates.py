@@ -1,6 +1,23 @@
 """Learning rates over the steps, as Keras schedules."""
 
+from collections.abc import Callable
+
 import keras
+
+Rate = Callable[[int], float]
+"""The learning rate of a step, counted from 0."""
+
+
+def by_step(optimizer: keras.optimizers.Optimizer) -> Rate:
+    """What an optimizer's rate is, to be asked between epochs and used until the next: within one JAX has it elsewhere.
+
+    It costs nothing until it is called: a schedule is a dozen small operations, which are no part of a step.
+    """
+    schedule = getattr(optimizer, "_learning_rate", None)
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return lambda step: float(keras.ops.convert_to_numpy(schedule(step)))
+    constant = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    return lambda _: constant
 
 
 def warmup_cosine(peak: float, warmup: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:

@@ -9,12 +9,12 @@ import numpy as np
 
 from stages import config, grid, own_code, prepared, ranking, store, tracking
 from stages.errors import UserError
-from stages.train import curves, strategy
+from stages.train import curves, processes, strategy
 from stages.train.augmentation import RandomAffine
-from stages.train.checkpoint import Checkpoint
+from stages.train.checkpoint import Checkpoint, Progress
 from stages.train.encoding import embed
 from stages.train.learner import Learner
-from stages.train.loop import fit
+from stages.train.loop import Log, fit
 from stages.train.losses import ContrastiveLoss, EmbeddingLoss
 from stages.train.statistics import TripletStatistics
 from stages.train.targets import build
@@ -42,89 +42,114 @@ def run(
     Raises:
         UserError: inputs that are missing or do not go together, a part that cannot be built, a training that diverged.
     """
-    strategy.set_up(seed, threads, train.precision)
-    objective = build(loss, "loss", allowed_targets, keras.losses.Loss)
-    _check_layout(objective, batches.layout)
-    training, validation = (prepared.load(paths.prepared, split) for split in ("train", "validation"))
-    if np.unique(validation.labels, return_counts=True)[1].max(initial=0) < 2:
-        raise UserError(
-            f"data.validation: found {data.validation}, which gives no class two validation images; expected a share "
-            "that does, for epochs are compared by them"
-        )
-    plan = store.load_array(paths.batches, np.int32, 2)
-    _check_plan(plan, paths.batches, len(training.labels), batches, train.steps)
+    with strategy.joined(train.strategy):
+        strategy.set_up(seed, threads, train.precision)
+        objective = build(loss, "loss", allowed_targets, keras.losses.Loss)
+        _check_layout(objective, batches.layout)
+        training, validation = (prepared.load(paths.prepared, split) for split in ("train", "validation"))
+        if np.unique(validation.labels, return_counts=True)[1].max(initial=0) < 2:
+            raise UserError(
+                f"data.validation: found {data.validation}, which gives no class two validation images; expected a "
+                "share that does, for epochs are compared by them"
+            )
+        plan = store.load_array(paths.batches, np.int32, 2)
+        _check_plan(plan, paths.batches, len(training.labels), batches, train.steps)
 
-    shape = training.images.shape[1:]
-    scope = strategy.scope_of(train.strategy, plan.shape[1])
-    with scope():
-        encoder = build(network, "network", allowed_targets, keras.Model, input_shape=shape)
-        if not encoder.built or len(encoder.output_shape) != 2:
-            found = f"output of shape {encoder.output_shape}" if encoder.built else "a network without input and output"
-            raise UserError(f"network: found {found}, expected [batch, embedding_dim]")
-        built_optimizer = build(optimizer, "optimizer", allowed_targets, keras.optimizers.Optimizer)
-        try_optimizer(built_optimizer)
-        try_loss(objective, plan.shape[1], encoder.output_shape[1])
-        learner = Learner(
-            encoder,
-            # float32 under every policy: positions between pixels need the digits.
-            RandomAffine(**train.augmentation.model_dump(), seed=seed, dtype="float32"),
-            TripletStatistics(objective, stride=max(1, plan.shape[1] // ANCHORS)),
-            _head(objective, encoder.output_shape[1]),
-        )
-        learner.compile(optimizer=built_optimizer, loss=objective, jit_compile=False)
-        learner.build((None, *shape))
-
-    settings = {
-        "data": data.model_dump(exclude={"path"}),
-        "batches": batches.model_dump(),
-        "network": network,
-        "loss": loss,
-        "optimizer": optimizer,
-        "train": train.model_dump(exclude={"checkpoint_seconds"}),
-        "seed": seed,
-        "threads": threads,
-    }
-    files = [*_files_behind(paths), *own_code.files((network, loss, optimizer), allowed_targets)]
-    with scope():
-        behind = settings | {"by": strategy.computes_with()}
-    checkpoint = Checkpoint.of(paths.checkpoints, behind, files)
-    folder, figure = Path(paths.model), Path(paths.plots) / "training.png"
-    names = {"data": data.name, "network": _short(network), "loss": _short(loss)}
-    unfinished = checkpoint.folder / "run.json"
-    # Of other settings, by a process that was killed: only one at a time trains here.
-    tracking.end_killed(file for file in checkpoint.folder.parent.glob("*/run.json") if file != unfinished)
-    with tracking.started(folder / "run.json", " ".join(names.values()), names, unfinished) as run, scope():
-        run.params(settings | {"parameters": encoder.count_params()})
-        run.params({"network": names["network"], "loss": names["loss"]})  # MLflow's charts cut `_target_` short
-        run.artifact(params_file)
-        run.dataset(training.images, training.labels, data.name, paths.prepared)
-        progress = fit(
-            *(learner, training, validation, plan, train.steps_per_epoch),
-            *(checkpoint, train.checkpoint_seconds, ToRun(run)),
-        )
-        recall, map_at_r = progress.best
-        best = {"best_epoch": progress.best_epoch, "best_val_recall_at_1": recall, "best_val_map_at_r": map_at_r}
-        facts = {
-            "train_seconds": round(progress.seconds, 1),
-            "step_ms": round(progress.step_ms, 2),
-            "parameters": encoder.count_params(),
+        scope = strategy.scope_of(train.strategy, plan.shape[1])
+        settings = {
+            "data": data.model_dump(exclude={"path"}),
+            "batches": batches.model_dump(),
+            "network": network,
+            "loss": loss,
+            "optimizer": optimizer,
+            "train": train.model_dump(exclude={"checkpoint_seconds"}),
+            "seed": seed,
+            "threads": threads,
         }
-        with store.together():
-            heads = _save(learner, folder)
-            curves.write(progress.history, folder / "history.csv", figure)
-            store.save_json(folder / "training.json", facts | {"checkpoint": checkpoint.folder.name})
-            store.save_json(folder / "run.json", {"run_id": run.run_id})
-        for head in heads:
-            run.artifact(head)
-        run.metrics(best | facts, train.steps)
-        run.artifact(figure, "plots")
-        run.artifact(folder / "history.csv")
-        examples = training.images[:2]
-        run.model(encoder, examples, embed(encoder, examples))
-    print(
-        f"{encoder.count_params():,} parameters, {train.steps} steps of {plan.shape[1]} images; kept epoch "
-        f"{progress.best_epoch} of {progress.epoch}: validation recall@1 {recall:.4f}, MAP@R {map_at_r:.4f}"
+        files = [*_files_behind(paths), *own_code.files((network, loss, optimizer), allowed_targets)]
+        with scope():
+            behind = settings | {"by": strategy.computes_with()}
+        checkpoint = Checkpoint.of(paths.checkpoints, behind, files)
+        processes.agree_on("settings, prepared images, batches, code or packages", checkpoint.folder.name)
+
+        with scope():
+            encoder = build(network, "network", allowed_targets, keras.Model, input_shape=training.images.shape[1:])
+            built_optimizer = build(optimizer, "optimizer", allowed_targets, keras.optimizers.Optimizer)
+            resident = training.images if strategy.keeps(training.images) else None
+            learner = _learner(encoder, objective, built_optimizer, train.augmentation, plan.shape[1], seed, resident)
+        print(strategy.described(threads, resident is not None), flush=True)
+
+        def train_with(log: Log) -> Progress:
+            how = (plan, train.steps_per_epoch, checkpoint, train.checkpoint_seconds, log)
+            with scope():
+                return fit(learner, training, validation, *how)
+
+        if not processes.here().writes:
+            train_with(Unheard())
+            return
+        folder, figure = Path(paths.model), Path(paths.plots) / "training.png"
+        names = {"data": data.name, "network": _short(network), "loss": _short(loss)}
+        unfinished = checkpoint.folder / "run.json"
+        # Of other settings, by a process that was killed: only one at a time trains here.
+        tracking.end_killed(file for file in checkpoint.folder.parent.glob("*/run.json") if file != unfinished)
+        with tracking.started(folder / "run.json", " ".join(names.values()), names, unfinished) as run:
+            run.params(settings | {"parameters": encoder.count_params()})
+            run.params({"network": names["network"], "loss": names["loss"]})  # MLflow's charts cut `_target_` short
+            run.artifact(params_file)
+            run.dataset(training.images, training.labels, data.name, paths.prepared)
+            progress = train_with(ToRun(run))
+            recall, map_at_r = progress.best
+            best = {"best_epoch": progress.best_epoch, "best_val_recall_at_1": recall, "best_val_map_at_r": map_at_r}
+            facts = {
+                "train_seconds": round(progress.seconds, 1),
+                "step_ms": round(progress.step_ms, 2),
+                "parameters": encoder.count_params(),
+            }
+            with store.together():
+                heads = _save(learner, folder)
+                curves.write(progress.history, folder / "history.csv", figure)
+                store.save_json(folder / "training.json", facts | {"checkpoint": checkpoint.folder.name})
+                store.save_json(folder / "run.json", {"run_id": run.run_id})
+            for head in heads:
+                run.artifact(head)
+            run.metrics(best | facts, train.steps)
+            run.artifact(figure, "plots")
+            run.artifact(folder / "history.csv")
+            examples = training.images[:2]
+            with scope():
+                run.model(encoder, examples, embed(encoder, examples))
+        print(
+            f"{encoder.count_params():,} parameters, {train.steps} steps of {plan.shape[1]} images; kept epoch "
+            f"{progress.best_epoch} of {progress.epoch}: validation recall@1 {recall:.4f}, MAP@R {map_at_r:.4f}"
+        )
+
+
+def _learner(
+    encoder: keras.Model,
+    objective: keras.losses.Loss,
+    optimizer: keras.optimizers.Optimizer,
+    augmentation: config.Augmentation,
+    batch: int,
+    seed: int,
+    resident: np.ndarray | None,
+) -> Learner:
+    """The model to train, compiled and built, whose parts were tried."""
+    if not encoder.built or len(encoder.output_shape) != 2:
+        found = f"output of shape {encoder.output_shape}" if encoder.built else "a network without input and output"
+        raise UserError(f"network: found {found}, expected [batch, embedding_dim]")
+    try_optimizer(optimizer)
+    try_loss(objective, batch, encoder.output_shape[1])
+    learner = Learner(
+        encoder,
+        # float32 under every policy: positions between pixels need the digits.
+        RandomAffine(**augmentation.model_dump(), seed=seed, dtype="float32"),
+        TripletStatistics(objective, stride=max(1, batch // ANCHORS)),
+        _head(objective, encoder.output_shape[1]),
+        resident,
     )
+    learner.compile(optimizer=optimizer, loss=objective, jit_compile=strategy.compiles())
+    learner.build(encoder.input_shape)
+    return learner
 
 
 def _check_layout(loss: keras.losses.Loss, layout: str) -> None:
@@ -207,6 +232,16 @@ class ToRun:
             if points:
                 self._run.points(points, series=f"{kind}/loss")
             self._points[kind] = []
+
+
+class Unheard:
+    """Takes the figures of a process whose figures are those of process 0."""
+
+    def add(self, figures: Mapping[str, float], step: int) -> None:
+        """Take figures."""
+
+    def flush(self) -> None:
+        """Nothing is kept."""
 
 
 def _short(section: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
-"""Trains a tiny network with each loss on one device and on two, and prints losses and weights of both.
+"""Trains a tiny network with each loss, by each strategy, and prints losses and weights: on one device and on two.
 
-A program of its own: how many devices a processor is divided into is settled once in a process.
+A program of its own: how many devices a processor is divided into is settled once in a process, and several processes
+may be what trains.
 """
 
 import contextlib
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from stages.errors import UserError
 from stages.prepared import Images
@@ -38,13 +38,13 @@ class Silent:
 
 
 class Cutting(Silent):
-    """Cuts the training off when the fourth step is to be saved."""
+    """Cuts the training off in the last step of the second epoch, which gives the third figures."""
 
-    flushed = 0
+    added = 0
 
-    def flush(self):
-        self.flushed += 1
-        if self.flushed == 4:
+    def add(self, figures, step):
+        self.added += 1
+        if self.added == 3:
             raise Cut
 
 
@@ -78,7 +78,9 @@ def trained(loss, how, cut=False):
         objective = build({key: value for key, value in loss.items() if key != "rate"}, "loss")
         learner = Learner(network(), RandomAffine(), TripletStatistics(objective), objective.head(5))
         learner.compile(
-            optimizer=keras.optimizers.SGD(loss.get("rate", 0.02), momentum=0.9), loss=objective, jit_compile=False
+            optimizer=keras.optimizers.SGD(loss.get("rate", 0.02), momentum=0.9),
+            loss=objective,
+            jit_compile=strategy.compiles(),
         )
         learner.build((None, 4, 4, 1))
         with tempfile.TemporaryDirectory() as folder:
@@ -95,23 +97,27 @@ def trained(loss, how, cut=False):
         }
 
 
-def refused(batch):
+def refused(how, batch):
     try:
-        strategy.scope_of("mirrored", batch)
+        strategy.scope_of(how, batch)
     except UserError as error:
         return str(error)
     return None
 
 
-def main(losses):
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    strategy.set_up(seed=0, threads=2)
-    found = {name: {how: trained(loss, how) for how in ("single", "mirrored")} for name, loss in losses.items()}
-    first = next(iter(losses))
-    cut = trained(losses[first], "mirrored", cut=True)
-    print("\n" + json.dumps({"losses": found, "cut": cut, "refused": refused(25)}))
+def main(losses, hows):
+    with strategy.joined(hows[-1]):
+        if "mirrored" in hows:
+            import tensorflow as tf
+
+            cpu = tf.config.list_physical_devices("CPU")[0]
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        strategy.set_up(seed=0, threads=2)
+        found = {name: {how: trained(loss, how) for how in hows} for name, loss in losses.items()}
+        first = next(iter(losses))
+        cut = trained(losses[first], hows[-1], cut=True)
+        print("\n" + json.dumps({"losses": found, "cut": cut, "refused": refused(hows[-1], 25)}))
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(json.loads(sys.argv[1]), sys.argv[2:])

@@ -20,7 +20,7 @@ LOSSES["summed"] = LOSSES["triplet"] | {"reduction": "sum", "rate": 0.001}
 @pytest.fixture(scope="module")
 def found():
     """What a program found that has divided its processor into two devices, which it must before all else."""
-    command = [sys.executable, "-m", "tests.train.on_devices", json.dumps(LOSSES)]
+    command = [sys.executable, "-m", "tests.train.on_devices", json.dumps(LOSSES), "single", "mirrored"]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

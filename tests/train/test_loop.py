@@ -37,11 +37,11 @@ LOSSES = [TripletHardLoss(margin=0.5), SiameseLoss()]
 NAMES = ["batch_hard", "siamese"]
 
 
-def learner(seed=0, loss=LOSSES[0], rate=0.01):
+def learner(seed=0, loss=LOSSES[0], rate=0.01, images=None):
     strategy.set_up(seed, 2)
     encoder = compact((8, 8, 1), 4, (4, 4, 8))
     augmentation = RandomAffine(shift=1, rotation=10, seed=1)
-    model = Learner(encoder, augmentation, TripletStatistics(loss), loss.head(4))
+    model = Learner(encoder, augmentation, TripletStatistics(loss), loss.head(4), images)
     schedule = keras.optimizers.schedules.CosineDecay(rate, 12)
     model.compile(optimizer=keras.optimizers.Adam(schedule), loss=loss)
     model.build((None, 8, 8, 1))
@@ -110,6 +110,19 @@ def test_a_training_cut_at_any_step_goes_on_to_the_same_weights_history_and_log(
             np.testing.assert_array_equal(other, one)
     logged = {(s, next(iter(figures))): figures for figures, s in [*first.points, *second.points]}
     assert list(logged.items()) == [((s, next(iter(figures))), figures) for figures, s in points]
+
+
+def test_images_that_lie_on_the_device_train_the_same_and_are_no_part_of_the_state(unbroken, data, tmp_path):
+    loss, whole, expected, points = unbroken
+    resident, log = learner(loss=loss, images=data[0].images), Log()
+    assert train(resident, data, Checkpoint(tmp_path), log) == expected
+    assert log.points == points
+    for there, here in zip(weights(whole), weights(resident), strict=True):
+        for one, other in zip(there, here, strict=True):
+            np.testing.assert_array_equal(other, one)
+    for path in Checkpoint(tmp_path).files:
+        with np.load(path, allow_pickle=False) as state:
+            assert data[0].images.shape not in [state[name].shape for name in state.files]
 
 
 def test_a_signal_is_heard_after_the_step_and_the_same_command_goes_on(unbroken, data, tmp_path):

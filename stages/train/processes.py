@@ -1,0 +1,240 @@
+"""Several processes that train together, on one machine or many (JAX): who is which, and one end for all.
+
+Each computes its share of every batch; JAX's coordination service, which runs in process 0, brings them together. Only
+process 0 writes. What one has to tell the others (that it failed, that it was asked to stop, that it is still there)
+it leaves with that service.
+"""
+
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from stages import interruption
+from stages.errors import UserError, in_a_line
+from stages.place import Place, place
+
+BEAT = 1.0
+"""Seconds between two signs of life."""
+SILENCE = 15.0
+"""Seconds without one after which a process is taken to be gone."""
+_NOTICED_BY_JAX = 45  # seconds: later than here, for its own word for it is an abort with the stack of its C++ code
+_LAST_WORD = 4 * BEAT  # so long a process that fails stays, for the others to hear why
+_CONNECTING = 300  # seconds that the first waits for the last
+
+
+class _Group:
+    """What this process is part of."""
+
+    place = Place()
+    client: Any = None  # of JAX's coordination service; None for a process on its own
+    asked_to_stop = False
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Be one of the processes during the block, which all leave together; to be entered before JAX computes anything.
+
+    Where the environment tells of no others it does nothing. If one fails or is gone, all end, with status 1 and a line
+    that says which.
+
+    Raises:
+        UserError: the others do not come, or the environment makes no sense.
+    """
+    found = place()
+    if found.count == 1:
+        yield
+        return
+    _hide_stacks(found)
+    _connect(found)
+    end = threading.Event()
+    threading.Thread(target=_watch, args=(end,), name="watch", daemon=True).start()
+    try:
+        yield
+    except interruption.Interrupted:
+        _leave(end)  # all have stopped after the same step
+        raise
+    except BaseException as error:
+        _fail(error, end)
+        raise
+    _leave(end)
+
+
+def here() -> Place:
+    """Which of the processes that are joined this one is."""
+    return _Group.place
+
+
+def all_stop(step: int, wanted: bool) -> bool:
+    """Whether the processes stop after this step; all give the same answer for a step.
+
+    One that wants to says, before it begins the next step, that all stop after that. As no process can finish a step
+    that another has not begun, they all have heard of it by then.
+
+    Args:
+        step: that was made, the same in all.
+        wanted: whether this one wants to stop.
+    """
+    group = _Group
+    if group.client is None:
+        return wanted
+    if wanted and not group.asked_to_stop:
+        group.asked_to_stop = True
+        with contextlib.suppress(Exception):  # another one was first
+            group.client.key_value_set("stop", str(step + 1))
+    last = _told("stop")
+    return last is not None and step >= int(last)
+
+
+def agree_on(what: str, value: str) -> None:
+    """Refuse to go on together with processes for which this text is another one.
+
+    Args:
+        what: the text stands for, in words.
+        value: here.
+
+    Raises:
+        UserError: it differs.
+    """
+    client, place = _Group.client, _Group.place
+    if client is None:
+        return
+    client.key_value_set(f"agreed/{place.number}", value)
+    first = client.blocking_key_value_get("agreed/0", _CONNECTING * 1000)
+    if first != value:
+        raise UserError(f"found other {what} on this machine than process 0 has, expected the same for all")
+
+
+def from_the_first(content: bytes | None) -> bytes | None:
+    """What process 0 gives, in all processes."""
+    if _Group.client is None:
+        return content
+    import numpy as np
+    from jax.experimental import multihost_utils
+
+    is_first = _Group.place.number == 0
+    length = multihost_utils.broadcast_one_to_all(np.array(-1 if content is None else len(content), np.int32), is_first)
+    if length < 0:
+        return None
+    given = np.frombuffer(content, np.uint8) if is_first and content is not None else np.zeros(int(length), np.uint8)
+    return bytes(np.asarray(multihost_utils.broadcast_one_to_all(given, is_first)))
+
+
+def _connect(found: Place) -> None:
+    import jax
+
+    # It would take the handling of SIGTERM from us, which saves the state first.
+    jax.config.update("jax_enable_preemption_service", False)
+    whom = f"process {found.number} of {found.count}"
+    print(f"data_parallel: {whom} waits for the others", flush=True)
+    by_hand = {} if found.address is None else {"cluster_detection_method": "deactivate"}
+    try:
+        jax.distributed.initialize(
+            *(found.address, found.count, found.number),
+            initialization_timeout=_CONNECTING,
+            heartbeat_timeout_seconds=_NOTICED_BY_JAX,
+            **by_hand,
+        )
+    except Exception as error:  # of JAX's C++ code, of no one class
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{whom}: the others were not all there within {_CONNECTING} s, expected {found.count} of them"
+            + (f", and process 0 at {found.address}" if found.address else "")
+            + f" ({reason})"
+        ) from None
+    from jax._src.distributed import global_state  # there is no public way to what it keeps
+
+    _Group.place, _Group.client = found, global_state.client
+
+
+def _watch(end: threading.Event) -> None:
+    """Give signs of life; end this process when another one failed, or gives none."""
+    client, place = _Group.client, _Group.place
+    heard = {number: ("", time.monotonic()) for number in range(place.count)}
+    count = 0
+    while not end.wait(BEAT):
+        count += 1
+        try:
+            client.key_value_set(f"alive/{place.number}", str(count), allow_overwrite=True)
+            alive = {int(key.rpartition("/")[2]): beat for key, beat in client.key_value_dir_get("alive")}
+            failed = client.key_value_dir_get("failed")
+        except Exception:  # process 0 is gone, and the service with it: JAX ends this one
+            return
+        for key, line in failed:
+            if place.number == 0:
+                end.wait(_LAST_WORD + 2 * BEAT)  # with this one JAX's service ends, and would abort who is still there
+            if end.is_set():
+                return
+            _end(f"process {key.rpartition('/')[2]} ended: {line}")
+        now = time.monotonic()
+        for number, beat in alive.items():
+            if heard[number][0] != beat:
+                heard[number] = beat, now
+        gone = [str(number) for number, (_, at) in heard.items() if now - at > SILENCE]
+        if gone and not end.is_set():
+            _end(f"process {', '.join(gone)} of {place.count} gave no sign of life for {SILENCE:.0f} s")
+
+
+def _end(line: str) -> None:
+    # At once, for the main thread may wait for ever in a sum over all processes. What was saved stays, as after a kill.
+    interruption.tell(f"train: {line}; {AGAIN}")
+    os._exit(1)
+
+
+AGAIN = "start all of them again: the training goes on from the last saved step"
+
+
+def _fail(error: BaseException, end: threading.Event) -> None:
+    """Tell the others why this process ends, or learn that it is another one that did: then this one ends here."""
+    line = in_a_line(error) if isinstance(error, Exception) else None
+    if line is None and type(error).__module__.startswith("jax"):
+        time.sleep(SILENCE + 2 * BEAT)  # a sum that another process did not come to: `_watch` knows soon which
+    end.set()
+    with contextlib.suppress(Exception):
+        _Group.client.key_value_set(f"failed/{_Group.place.number}", line or type(error).__name__)
+    time.sleep(_LAST_WORD)
+    # JAX would wait for the others, at last in vain, and abort. Registered last, this comes first.
+    atexit.register(os._exit, 1)
+
+
+def _leave(end: threading.Event) -> None:
+    """Wait until process 0 has done all that is its to do; then nobody is missed."""
+    import jax
+
+    client = _Group.client
+    if _Group.place.number == 0:
+        client.key_value_set("done", "")
+    while _told("done") is None:
+        time.sleep(BEAT / 4)
+    end.set()
+    _Group.place, _Group.client = Place(), None
+    jax.distributed.shutdown()
+
+
+def _told(key: str) -> str | None:
+    try:
+        return str(_Group.client.key_value_try_get(key))
+    except Exception:  # a plain "not found" is one of JAX's run-time errors
+        return None
+
+
+def _hide_stacks(found: Place) -> None:
+    """Say in a line what JAX says with the stack of its C++ code, which ends a process where process 0 is gone.
+
+    It cannot be caught. So what is written to standard error goes through a process that outlives this one.
+    """
+    if found.number == 0:
+        return
+    told = f"train: process 0 is gone, or cannot be reached; {AGAIN}"
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "stages.train.abort_told", told]
+    subprocess.Popen(command, stdin=reading, start_new_session=True)
+    sys.stderr.flush()
+    os.dup2(writing, 2)
+    os.close(reading)
+    os.close(writing)
