@@ -29,7 +29,7 @@ sweep: $(READY)  ## margin × embedding size, 16 jobs; SWEEP="…" for another o
 	@exec $(BIN)/python -m stages.sweep --end-with $$PPID -m $(SWEEP)
 
 test: lint  ## lint, types, tests; the losses on JAX too
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 	@KERAS_BACKEND=jax $(BIN)/python -m pytest --numprocesses 2 tests/train/test_losses.py
 
 soak: $(READY)  ## kill `make repro` again and again, at random moments (SOAK=20 rounds, about an hour)

@@ -36,6 +36,7 @@ PROBED = 32  # one list in so many, at least
 LEAST_PROBED = 16  # lists
 ROOM = 8  # the lists probed hold so many times what is asked for, on average
 BLOCK = 2**25  # numbers converted to float32 at once
+BYTES = 2**31 // 255**2  # dimensions up to which a square of distances between bytes fits FAISS's int32
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def build(kind: Kind, gallery: np.ndarray) -> Index:
     Args:
         kind: hnsw or ivf.
         gallery: `[N, D]`, finite numbers of any scale that float32 can hold; N at least 1. Of uint8 a byte is held, of
-            others float32.
+            others, and of more than 33,000 dimensions, float32.
 
     Raises:
         ValueError: another kind, or a number is NaN or infinite.
@@ -98,7 +99,7 @@ def build(kind: Kind, gallery: np.ndarray) -> Index:
 def _graph(gallery: np.ndarray) -> Any:
     faiss = _faiss()
     dimensions = gallery.shape[1]
-    if gallery.dtype == np.uint8:
+    if gallery.dtype == np.uint8 and dimensions <= BYTES:
         graph = faiss.IndexHNSWSQ(dimensions, faiss.ScalarQuantizer.QT_8bit_direct, LINKS)
     else:
         graph = faiss.IndexHNSWFlat(dimensions, LINKS)
@@ -111,7 +112,7 @@ def _lists(gallery: np.ndarray, scale: float) -> Any:
     count, dimensions = gallery.shape
     centroids = max(1, min(round(CENTROIDS * count**0.5), count // TRAINED_BY))
     quantizer = faiss.IndexFlatL2(dimensions)
-    if gallery.dtype == np.uint8:
+    if gallery.dtype == np.uint8 and dimensions <= BYTES:
         direct = faiss.ScalarQuantizer.QT_8bit_direct
         lists = faiss.IndexIVFScalarQuantizer(quantizer, dimensions, centroids, direct, faiss.METRIC_L2, False)
     else:

@@ -45,9 +45,14 @@ class OnGrid:
         """All of them: for as many as `holds` allows."""
         return grid.on_grid(self.vectors, self.exponent)
 
+    @property
+    def block(self) -> int:
+        """Rows of a block."""
+        return max(1, BLOCK // max(1, self.vectors.shape[1]))
+
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """All of them in order, a block at a time: which, and their coordinates."""
-        rows = max(1, BLOCK // max(1, self.vectors.shape[1]))
+        rows = self.block
         for begin in range(0, len(self), rows):
             part = slice(begin, min(begin + rows, len(self)))
             yield part, self[part]

@@ -15,7 +15,8 @@ from stages.ranking.index import Index
 from stages.ranking.placed import Placed, place
 from stages.ranking.search import Nearby, search
 
-AT_ONCE = 1024  # queries around whose first of the label the whole gallery is counted
+AT_ONCE = 1024  # queries around whose first of the label the whole gallery is counted, at most
+KEYS = 2**26  # numbers of their keys at once, for of few dimensions a block has many items
 
 
 class Groups(NamedTuple):
@@ -193,8 +194,10 @@ class _Labelled:
             relevant[i] = np.count_nonzero(keys == first[i])
         around = np.zeros((3, len(queries)), np.int64)
         around[2] = relevant
-        for begin in range(0, len(queries), AT_ONCE):
-            chosen = slice(begin, begin + AT_ONCE)
+        items = max(1, min(len(self.placed.targets), self.placed.targets.block))
+        at_once = max(1, min(AT_ONCE, KEYS // items))
+        for begin in range(0, len(queries), at_once):
+            chosen = slice(begin, begin + at_once)
             for _, keys in self.placed.key_blocks(queries[chosen]):
                 around[0, chosen] += np.count_nonzero(keys < first[chosen, None], axis=1)
                 around[1, chosen] += np.count_nonzero(keys == first[chosen, None], axis=1)

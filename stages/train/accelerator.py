@@ -1,5 +1,6 @@
 """The card that computes, where there is one: its name, whether it knows bfloat16, how much fits into its memory."""
 
+import re
 from typing import Any
 
 import keras
@@ -7,7 +8,7 @@ import keras
 BFLOAT16 = (8, 0)
 """Of NVIDIA, the first compute capability whose tensor cores take bfloat16 (Ampere)."""
 SHARE = 0.25
-"""Of the memory, for images: the rest is the network's and its activations'."""
+"""Of the memory that JAX may take, for images: the rest is the network's and its activations'."""
 
 
 def name() -> str | None:
@@ -36,21 +37,18 @@ def computes_in_bfloat16() -> bool:
 
 
 def holds(bytes_of_images: int) -> bool:
-    """Whether images of so many bytes may lie in its memory, beside what training needs; False without one."""
-    if keras.backend.backend() == "tensorflow":
-        if _tensorflow_details() is None:
-            return False
-        from tensorflow.python.client import device_lib
+    """Whether images of so many bytes are to lie in its memory, beside what training needs; False without one.
 
-        limits = [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
-        return bool(limits) and bytes_of_images <= SHARE * min(limits)
+    On JAX alone: TensorFlow has no kernel that gathers bytes on a card, and would fetch all of them for each batch.
+    """
     device = _jax_device()
     stats = None if device is None else device.memory_stats()
     return stats is not None and bytes_of_images <= SHARE * stats.get("bytes_limit", 0)
 
 
 def _numbers(capability: Any) -> tuple[int, ...]:
-    return tuple(int(part) for part in str(capability).split("."))
+    found = re.fullmatch(r"(\d+)\.(\d+)", str(capability))  # AMD's are named otherwise
+    return (int(found[1]), int(found[2])) if found else ()
 
 
 def _tensorflow_details() -> dict[str, Any] | None:

@@ -20,6 +20,8 @@ from stages.train.learner import Learner
 
 LOG_EVERY = 10
 """Steps that are averaged into one logged point."""
+SAVED_FOR = 20
+"""A save that took a second is followed by so many of training, at least: large states cost a twentieth of the time."""
 
 
 class Log(Protocol):
@@ -53,7 +55,8 @@ def fit(
         plan: int32 `[steps, batch]`.
         steps_per_epoch: a divisor of the number of steps.
         checkpoint: where the state is kept, and taken up from if it is there; not removed at the end.
-        checkpoint_seconds: so often the state is saved, after the step that is under way; at the end always.
+        checkpoint_seconds: so often the state is saved, after the step that is under way, or less often where a save
+            takes long; at the end always. 0: after each step.
         log: takes figures of the steps and of the epochs.
 
     Raises:
@@ -180,6 +183,7 @@ class _Keep(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.checkpoint, self.every, self.last_step = checkpoint, every, last_step
+        self.pause = every
         self.progress, self.selection, self.log = progress, selection, log
         self.counted = self.saved = time.perf_counter()
         self.steps_ended: list[float] = []
@@ -200,7 +204,7 @@ class _Keep(keras.callbacks.Callback):
     def _save_if_due(self) -> None:
         stop = processes.all_stop(self.progress.step, interruption.requested() is not None)
         now = time.perf_counter()
-        due = stop or now - self.saved >= self.every or self.progress.step == self.last_step
+        due = stop or now - self.saved >= self.pause or self.progress.step == self.last_step
         if due and processes.here().writes:
             self.progress.seconds += now - self.counted
             self.counted = now
@@ -212,6 +216,8 @@ class _Keep(keras.callbacks.Callback):
             except FloatingPointError as error:
                 raise UserError(f"training diverged: {error}; {health.advice(self.model.statistics.loss)}") from None
             self.saved = time.perf_counter()
+            if self.every:
+                self.pause = max(self.every, SAVED_FOR * (self.saved - now))
         if stop:
             interruption.end(
                 f"step {self.progress.step:,} of {self.last_step:,} is kept in {self.checkpoint.folder}; the same "

@@ -18,6 +18,7 @@ from typing import Any
 from stages import interruption
 from stages.errors import UserError, in_a_line
 from stages.place import Place, place
+from stages.train import abort_told
 
 BEAT = 1.0
 """Seconds between two signs of life."""
@@ -25,6 +26,8 @@ SILENCE = 15.0
 """Seconds without one after which a process is taken to be gone."""
 _NOTICED_BY_JAX = 45  # seconds: later than here, for its own word for it is an abort with the stack of its C++ code
 _LAST_WORD = 4 * BEAT  # so long a process that fails stays, for the others to hear why
+_SHOWN = 200  # letters of what an error says
+_PIECE = 2**26  # bytes sent at once
 _CONNECTING = 300  # seconds that the first waits for the last
 
 
@@ -34,17 +37,18 @@ class _Group:
     place = Place()
     client: Any = None  # of JAX's coordination service; None for a process on its own
     asked_to_stop = False
+    stopped = False  # after the same step as all others
 
 
 @contextlib.contextmanager
 def joined() -> Iterator[None]:
     """Be one of the processes during the block, which all leave together; to be entered before JAX computes anything.
 
-    Where the environment tells of no others it does nothing. If one fails or is gone, all end, with status 1 and a line
-    that says which.
+    Where the environment tells of no others it does nothing. If one fails or is gone, or does not come, all end, with a
+    line that says which.
 
     Raises:
-        UserError: the others do not come, or the environment makes no sense.
+        UserError: the environment makes no sense.
     """
     found = place()
     if found.count == 1:
@@ -56,11 +60,11 @@ def joined() -> Iterator[None]:
     threading.Thread(target=_watch, args=(end,), name="watch", daemon=True).start()
     try:
         yield
-    except interruption.Interrupted:
-        _leave(end)  # all have stopped after the same step
-        raise
     except BaseException as error:
-        _fail(error, end)
+        if _Group.stopped:
+            _leave(end)
+        else:
+            _fail(error, end)
         raise
     _leave(end)
 
@@ -88,7 +92,8 @@ def all_stop(step: int, wanted: bool) -> bool:
         with contextlib.suppress(Exception):  # another one was first
             group.client.key_value_set("stop", str(step + 1))
     last = _told("stop")
-    return last is not None and step >= int(last)
+    group.stopped = last is not None and step >= int(last)
+    return group.stopped
 
 
 def agree_on(what: str, value: str) -> None:
@@ -118,11 +123,21 @@ def from_the_first(content: bytes | None) -> bytes | None:
     from jax.experimental import multihost_utils
 
     is_first = _Group.place.number == 0
-    length = multihost_utils.broadcast_one_to_all(np.array(-1 if content is None else len(content), np.int32), is_first)
-    if length < 0:
+
+    def given(values: np.ndarray) -> np.ndarray:
+        return np.asarray(multihost_utils.broadcast_one_to_all(values, is_first))
+
+    parts = (-1, 0) if content is None else divmod(len(content), _PIECE)
+    whole, rest = (int(number) for number in given(np.array(parts, np.int32)))
+    if whole < 0:
         return None
-    given = np.frombuffer(content, np.uint8) if is_first and content is not None else np.zeros(int(length), np.uint8)
-    return bytes(np.asarray(multihost_utils.broadcast_one_to_all(given, is_first)))
+    received = b""
+    for size in [_PIECE] * whole + [rest]:
+        mine = np.zeros(size, np.uint8)
+        if is_first and content is not None:
+            mine = np.frombuffer(content, np.uint8, size, len(received))
+        received += bytes(given(mine)) if size else b""
+    return received
 
 
 def _connect(found: Place) -> None:
@@ -130,23 +145,15 @@ def _connect(found: Place) -> None:
 
     # It would take the handling of SIGTERM from us, which saves the state first.
     jax.config.update("jax_enable_preemption_service", False)
-    whom = f"process {found.number} of {found.count}"
-    print(f"data_parallel: {whom} waits for the others", flush=True)
+    print(f"data_parallel: process {found.number} of {found.count} waits for the others", flush=True)
     by_hand = {} if found.address is None else {"cluster_detection_method": "deactivate"}
-    try:
-        jax.distributed.initialize(
-            *(found.address, found.count, found.number),
-            initialization_timeout=_CONNECTING,
-            heartbeat_timeout_seconds=_NOTICED_BY_JAX,
-            **by_hand,
-        )
-    except Exception as error:  # of JAX's C++ code, of no one class
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{whom}: the others were not all there within {_CONNECTING} s, expected {found.count} of them"
-            + (f", and process 0 at {found.address}" if found.address else "")
-            + f" ({reason})"
-        ) from None
+    jax.distributed.initialize(  # which ends this process by an abort if the others do not come
+        *(found.address, found.count, found.number),
+        initialization_timeout=_CONNECTING,
+        heartbeat_timeout_seconds=_NOTICED_BY_JAX,
+        **by_hand,
+    )
+    os.write(2, abort_told.JOINED)
     from jax._src.distributed import global_state  # there is no public way to what it keeps
 
     _Group.place, _Group.client = found, global_state.client
@@ -156,28 +163,31 @@ def _watch(end: threading.Event) -> None:
     """Give signs of life; end this process when another one failed, or gives none."""
     client, place = _Group.client, _Group.place
     heard = {number: ("", time.monotonic()) for number in range(place.count)}
-    count = 0
+    count, answered = 0, time.monotonic()
     while not end.wait(BEAT):
-        count += 1
+        count, now = count + 1, time.monotonic()
         try:
             client.key_value_set(f"alive/{place.number}", str(count), allow_overwrite=True)
             alive = {int(key.rpartition("/")[2]): beat for key, beat in client.key_value_dir_get("alive")}
             failed = client.key_value_dir_get("failed")
-        except Exception:  # process 0 is gone, and the service with it: JAX ends this one
-            return
-        for key, line in failed:
-            if place.number == 0:
-                end.wait(_LAST_WORD + 2 * BEAT)  # with this one JAX's service ends, and would abort who is still there
-            if end.is_set():
+        except Exception:  # for a moment; or process 0 is gone, and the service with it: then JAX ends this one
+            if now - answered > _NOTICED_BY_JAX:
                 return
-            _end(f"process {key.rpartition('/')[2]} ended: {line}")
-        now = time.monotonic()
+            continue
+        if now - answered > 2 * BEAT + SILENCE / 2:  # nobody could be heard meanwhile
+            heard = {number: (beat, now) for number, (beat, _) in heard.items()}
+        answered = now
         for number, beat in alive.items():
             if heard[number][0] != beat:
                 heard[number] = beat, now
         gone = [str(number) for number, (_, at) in heard.items() if now - at > SILENCE]
-        if gone and not end.is_set():
-            _end(f"process {', '.join(gone)} of {place.count} gave no sign of life for {SILENCE:.0f} s")
+        lines = [f"process {key.rpartition('/')[2]} ended: {line}" for key, line in failed]
+        if gone:
+            lines.append(f"process {', '.join(gone)} of {place.count} gave no sign of life for {SILENCE:.0f} s")
+        if lines and place.number == 0:
+            end.wait(_LAST_WORD + 2 * BEAT)  # with this one JAX's service ends, and would abort who is still there
+        if lines and not end.is_set():
+            _end(lines[0])
 
 
 def _end(line: str) -> None:
@@ -192,14 +202,22 @@ AGAIN = "start all of them again: the training goes on from the last saved step"
 def _fail(error: BaseException, end: threading.Event) -> None:
     """Tell the others why this process ends, or learn that it is another one that did: then this one ends here."""
     line = in_a_line(error) if isinstance(error, Exception) else None
-    if line is None and type(error).__module__.startswith("jax"):
-        time.sleep(SILENCE + 2 * BEAT)  # a sum that another process did not come to: `_watch` knows soon which
+    line = line or f"{type(error).__name__}: {' '.join(str(error).split())[:_SHOWN]}".removesuffix(": ")
+    if type(error).__module__.startswith("jax") and "RESOURCE_EXHAUSTED" not in line:
+        time.sleep(SILENCE + 2 * _LAST_WORD + 4 * BEAT)  # a sum that another did not come to: `_watch` soon knows which
     end.set()
     with contextlib.suppress(Exception):
-        _Group.client.key_value_set(f"failed/{_Group.place.number}", line or type(error).__name__)
+        _Group.client.key_value_set(f"failed/{_Group.place.number}", line)
     time.sleep(_LAST_WORD)
     # JAX would wait for the others, at last in vain, and abort. Registered last, this comes first.
-    atexit.register(os._exit, 1)
+    atexit.register(_exit, error.status if isinstance(error, interruption.Interrupted) else 1)
+
+
+def _exit(status: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def _leave(end: threading.Event) -> None:
@@ -219,20 +237,22 @@ def _leave(end: threading.Event) -> None:
 def _told(key: str) -> str | None:
     try:
         return str(_Group.client.key_value_try_get(key))
-    except Exception:  # a plain "not found" is one of JAX's run-time errors
-        return None
+    except Exception as error:  # a plain "not found" is one of JAX's run-time errors
+        if "NOT_FOUND" in str(error):
+            return None
+        raise
 
 
 def _hide_stacks(found: Place) -> None:
-    """Say in a line what JAX says with the stack of its C++ code, which ends a process where process 0 is gone.
+    """Say in a line what JAX says with the stack of its C++ code: that others do not come, or that process 0 is gone.
 
     It cannot be caught. So what is written to standard error goes through a process that outlives this one.
     """
-    if found.number == 0:
-        return
-    told = f"train: process 0 is gone, or cannot be reached; {AGAIN}"
+    at = f", and process 0 at {found.address}" if found.address else ""
+    waited = f"train: not all processes were there within {_CONNECTING} s, expected {found.count} of them{at}"
+    gone = "process 0 is gone, or cannot be reached" if found.number else "another process is gone"
     reading, writing = os.pipe()
-    command = [sys.executable, "-m", "stages.train.abort_told", told]
+    command = [sys.executable, "-m", "stages.train.abort_told", waited, f"train: {gone}; {AGAIN}"]
     subprocess.Popen(command, stdin=reading, start_new_session=True)
     sys.stderr.flush()
     os.dup2(writing, 2)

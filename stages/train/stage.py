@@ -70,7 +70,7 @@ def run(
         with scope():
             behind = settings | {"by": strategy.computes_with()}
         checkpoint = Checkpoint.of(paths.checkpoints, behind, files)
-        processes.agree_on("settings, prepared images, batches, code or packages", checkpoint.folder.name)
+        processes.agree_on("settings, prepared images, batches, code, packages or precision", checkpoint.folder.name)
 
         with scope():
             encoder = build(network, "network", allowed_targets, keras.Model, input_shape=training.images.shape[1:])
@@ -93,7 +93,7 @@ def run(
         # Of other settings, by a process that was killed: only one at a time trains here.
         tracking.end_killed(file for file in checkpoint.folder.parent.glob("*/run.json") if file != unfinished)
         with tracking.started(folder / "run.json", " ".join(names.values()), names, unfinished) as run:
-            run.params(settings | {"parameters": encoder.count_params()})
+            run.params(behind | {"parameters": encoder.count_params()})
             run.params({"network": names["network"], "loss": names["loss"]})  # MLflow's charts cut `_target_` short
             run.artifact(params_file)
             run.dataset(training.images, training.labels, data.name, paths.prepared)
@@ -108,7 +108,9 @@ def run(
             with store.together():
                 heads = _save(learner, folder)
                 curves.write(progress.history, folder / "history.csv", figure)
-                store.save_json(folder / "training.json", facts | {"checkpoint": checkpoint.folder.name})
+                store.save_json(
+                    folder / "training.json", facts | {"by": behind["by"], "checkpoint": checkpoint.folder.name}
+                )
                 store.save_json(folder / "run.json", {"run_id": run.run_id})
             for head in heads:
                 run.artifact(head)

@@ -107,7 +107,9 @@ def scope_of(name: str, batch: int) -> Callable[[], AbstractContextManager[Any]]
     if name == "single":
         return contextlib.nullcontext
     if name == "data_parallel":
-        devices = keras.distribution.list_devices()
+        devices, here = keras.distribution.list_devices(), processes.here()
+        if len(devices) % here.count:
+            raise UserError(f"{name}: found {len(devices)} devices in {here.count} processes, expected as many in each")
         _check_shares(name, batch, len(devices))
         return keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False).scope
     import tensorflow as tf

@@ -157,8 +157,17 @@ def test_what_was_logged_is_safe_before_the_state_is_saved(data, tmp_path, monke
     assert all(flushed == added for flushed, added in saved)
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(1000, [12]), (5, [5, 10, 12]), (4, [4, 8, 12])])
-def test_the_state_is_saved_as_often_as_asked_and_at_the_end(data, tmp_path, monkeypatch, seconds, expected):
+@pytest.mark.parametrize(
+    ("seconds", "takes", "expected"),
+    [
+        (1000, 0, [12]),
+        (5, 0, [5, 10, 12]),
+        (4, 0, [4, 8, 12]),
+        (1, 0.25, [1, 7, 12]),  # 20 times as long is trained before the next
+        (0, 0.25, [*range(1, 13)]),
+    ],
+)
+def test_the_state_is_saved_as_often_as_asked_and_at_the_end(data, tmp_path, monkeypatch, seconds, takes, expected):
     saved, clock = [], itertools.count(1)
     now = 0
 
@@ -168,7 +177,13 @@ def test_the_state_is_saved_as_often_as_asked_and_at_the_end(data, tmp_path, mon
 
     monkeypatch.setattr(health, "check_collapse", second_a_step)  # which is asked after each step
     monkeypatch.setattr("stages.train.loop.time", SimpleNamespace(perf_counter=lambda: now))
-    monkeypatch.setattr(Checkpoint, "save", lambda self, model, best, progress: saved.append(progress.step))
+
+    def save(_, model, best, progress):
+        nonlocal now
+        saved.append(progress.step)
+        now += takes
+
+    monkeypatch.setattr(Checkpoint, "save", save)
     train(learner(), data, Checkpoint(tmp_path), seconds=seconds)
     assert saved == expected
 

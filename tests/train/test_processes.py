@@ -138,8 +138,15 @@ def test_of_an_abort_of_jax_a_line_is_left(capfd):
         "F1122 19:12:53.253967    3796 client.h:80] Terminating process\n"
         "    @     0x7f9e14c40634  absl::lts_20260107::log_internal::LogMessage::SendToLog()\n"
     )
-    for text, told in ((said, "epoch 1\nprocess 0 is gone\n"), ("epoch 1\n", "epoch 1\n")):
-        command = [sys.executable, "-m", abort_told.__name__, "process 0 is gone"]
+    joined = abort_told.JOINED.decode()
+    only_said = said.splitlines(keepends=True)
+    for text, told in (
+        (said, "epoch 1\nthe others did not come\n"),
+        (joined + said, "epoch 1\nprocess 0 is gone\n"),
+        (joined + "epoch 1\n", "epoch 1\n"),
+        ("".join(only_said[:2]) + "train: another line\n", "".join(only_said[:2]) + "train: another line\n"),
+    ):
+        command = [sys.executable, "-m", abort_told.__name__, "the others did not come", "process 0 is gone"]
         subprocess.run(command, input=text, text=True, check=True, cwd=ROOT)
         assert capfd.readouterr().err == told
 
@@ -208,7 +215,9 @@ def test_the_end_of_one_process_ends_all_and_the_training_goes_on_from_there(tra
     assert f"going on after step {begun}, from " in said[0][0]
     with (Path(configured.paths.model) / "history.csv").open(encoding="utf-8") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["20", "40", "60"]
-    (run,) = MlflowClient(f"sqlite:///{environment['DVC_ROOT']}/mlflow.db").search_runs(["0"])
+    client = MlflowClient(f"sqlite:///{environment['DVC_ROOT']}/mlflow.db")
+    (experiment,) = (one for one in client.search_experiments() if one.name != "Default")
+    (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
 
 
@@ -219,6 +228,6 @@ def test_processes_that_were_given_different_things_end_and_say_so(training):
     with trainings(training) as running:
         said = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [1, 1], said
-    differs = "other settings, prepared images, batches, code or packages on this machine than process 0 has"
+    differs = "other settings, prepared images, batches, code, packages or precision on this machine than process 0 has"
     assert said[1].endswith(f"train: found {differs}, expected the same for all\n")
     assert f"train: process 1 ended: found {differs}" in said[0]
