@@ -13,7 +13,6 @@ warm. Warm: the same images again.
 
 import argparse
 import contextlib
-import io
 import os
 import shutil
 import statistics
@@ -37,6 +36,7 @@ from stages.prepared import Images
 from stages.quiet import hidden_stderr
 from tests.batches.in_turn import classes_out_of_turn, samples_out_of_turn
 from tests.benchmarks import peak_memory
+from tests.benchmarks.stage_loop import stage_loop
 
 SIDE, OF_CLASS = 32, 20
 CLASSES_PER_BATCH, SAMPLES, STEPS = 100, 4, 10_000
@@ -129,7 +129,15 @@ def train(folder: Path, planned: np.ndarray, rounds: int, steps: int) -> None:
     of_small = class_balanced(small.labels, CLASSES_PER_BATCH, SAMPLES, steps, seed=0)
     os.environ["DVC_ROOT"] = str(folder)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    loop = whole(Images(small.images[: 2 * SMALL_CLASSES], small.labels[: 2 * SMALL_CLASSES]))
+    with hidden_stderr():
+        from stages.train import strategy
+
+    strategy.set_up(seed=0, threads=2)
+    sizes = [f"batches.classes_per_batch={CLASSES_PER_BATCH}", f"batches.samples_per_class={SAMPLES}"]
+    # Within a few steps no state is saved: that is no part of what is compared.
+    given = ["experiment=mnist", *sizes, "threads=2", "train.checkpoint_seconds=1e9"]
+    settings = config.parse(config.compose(given), "bench_large_training")
+    loop = stage_loop(settings, Images(small.images[: 2 * SMALL_CLASSES], small.labels[: 2 * SMALL_CLASSES]))
     loop(small, of_small)  # compiles
 
     seconds: dict[str, list[float]] = {"memory": [], "cold": [], "warm": []}
@@ -162,46 +170,6 @@ def train(folder: Path, planned: np.ndarray, rounds: int, steps: int) -> None:
             f"{name:7} {1000 * statistics.median(taken):7.1f}  {ratio:5.3f} ({min(ratios):.3f}-{max(ratios):.3f}) of "
             f"memory{told}; reading {1000 * statistics.median(reading[name]):.2f}{drawn}"
         )
-
-
-def whole(validation: Images) -> Callable[[Images, np.ndarray], float]:
-    """The stage's loop with everything that belongs to it, over any images and plan: seconds of a step."""
-    from stages import tracking
-
-    with hidden_stderr():
-        from stages.train import strategy
-        from stages.train.augmentation import RandomAffine
-        from stages.train.checkpoint import Checkpoint
-        from stages.train.learner import Learner
-        from stages.train.loop import fit
-        from stages.train.stage import ANCHORS, ToRun
-        from stages.train.statistics import TripletStatistics
-        from stages.train.targets import build
-
-    strategy.set_up(seed=0, threads=2)
-    sizes = [f"batches.classes_per_batch={CLASSES_PER_BATCH}", f"batches.samples_per_class={SAMPLES}"]
-    settings = config.parse(config.compose(["experiment=mnist", *sizes, "threads=2"]), "bench_large_training")
-    loss = build(settings.loss, "loss")
-    learner = Learner(
-        build(settings.network, "network", input_shape=(SIDE, SIDE, 1)),
-        RandomAffine(**settings.train.augmentation.model_dump(), seed=0, dtype="float32"),
-        TripletStatistics(loss, stride=max(1, settings.batches.size // ANCHORS)),
-    )
-    learner.compile(optimizer=build(settings.optimizer, "optimizer"), loss=loss, jit_compile=False)
-    learner.build((None, SIDE, SIDE, 1))
-
-    def run(images: Images, rows: np.ndarray) -> float:
-        with (
-            tempfile.TemporaryDirectory() as place,
-            contextlib.redirect_stdout(io.StringIO()),
-            tracking.started(Path(place) / "run.json", "bench", {}) as mlflow,
-        ):
-            state = Checkpoint(Path(place) / "state")
-            began = time.perf_counter()
-            fit(*(learner, images, validation, rows, len(rows)), *(state, 1e9, ToRun(mlflow)))
-            return (time.perf_counter() - began) / len(rows)
-
-    return run
 
 
 def read(images: Images, rows: np.ndarray) -> float:

@@ -144,7 +144,7 @@ def rounding(case, embeddings):
 
 
 @of_each
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20 if BACKEND == "jax" else 40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_loss_equals_loops_and_its_gradient_is_finite(case, data):
     labels, embeddings = data.draw(batches(case))

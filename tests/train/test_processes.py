@@ -26,9 +26,8 @@ from tests.train.on_devices import FIGURES
 
 LOSSES = {
     "batch_hard": yaml.safe_load((ROOT / "conf/loss/batch_hard.yaml").read_text()),
-    # With a head, that has weights of its own; and summed, where a part too many would count twice.
+    # With a head, that has weights of its own.
     "siamese": yaml.safe_load((ROOT / "conf/loss/siamese.yaml").read_text()),
-    "summed": yaml.safe_load((ROOT / "conf/loss/triplet.yaml").read_text()) | {"reduction": "sum", "rate": 0.001},
 }
 
 
@@ -219,6 +218,11 @@ def test_the_end_of_one_process_ends_all_and_the_training_goes_on_from_there(tra
     (experiment,) = (one for one in client.search_experiments() if one.name != "Default")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
+    # What comes next runs on JAX too.
+    command = [sys.executable, "-m", "stages.embed", "--params", Path(environment["DVC_ROOT"]) / "params_0.yaml"]
+    told = {"KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT), **environment}
+    embedded = subprocess.run(command, env=os.environ | told, capture_output=True, text=True, check=False)
+    assert "embedded 64 images in 3 dimensions" in embedded.stdout, embedded.stderr
 
 
 def test_processes_that_were_given_different_things_end_and_say_so(training):
