@@ -219,7 +219,7 @@ def test_the_end_of_one_process_ends_all_and_the_training_goes_on_from_there(tra
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     # What comes next runs on JAX too.
-    command = [sys.executable, "-m", "stages.embed", "--params", Path(environment["DVC_ROOT"]) / "params_0.yaml"]
+    command = [sys.executable, "-m", "stages.embed", "--params", f"{environment['DVC_ROOT']}/params_0.yaml"]
     told = {"KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT), **environment}
     embedded = subprocess.run(command, env=os.environ | told, capture_output=True, text=True, check=False)
     assert "embedded 64 images in 3 dimensions" in embedded.stdout, embedded.stderr
