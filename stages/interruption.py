@@ -117,9 +117,8 @@ def requested() -> int | None:
 
 def raise_if_requested(message: str = "") -> None:
     """Raise `Interrupted` if a signal waits."""
-    number, _State.requested = _State.requested, None
-    if number is not None:
-        raise Interrupted(number, message)
+    if _State.requested is not None:
+        end(message)
 
 
 def end(message: str = "") -> NoReturn:

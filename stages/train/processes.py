@@ -30,6 +30,8 @@ _SHOWN = 200  # letters of what an error says
 _PIECE = 2**26  # bytes sent at once
 _CONNECTING = 300  # seconds that the first waits for the last
 
+AGAIN = "start all of them again: the training goes on from the last saved step"
+
 
 class _Group:
     """What this process is part of."""
@@ -131,13 +133,12 @@ def from_the_first(content: bytes | None) -> bytes | None:
     whole, rest = (int(number) for number in given(np.array(parts, np.int32)))
     if whole < 0:
         return None
-    received = b""
-    for size in [_PIECE] * whole + [rest]:
-        mine = np.zeros(size, np.uint8)
-        if is_first and content is not None:
-            mine = np.frombuffer(content, np.uint8, size, len(received))
-        received += bytes(given(mine)) if size else b""
-    return received
+    received = np.zeros(whole * _PIECE + rest, np.uint8)
+    if is_first and content is not None:
+        received[:] = np.frombuffer(content, np.uint8)
+    for begin in range(0, len(received), _PIECE):
+        received[begin : begin + _PIECE] = given(received[begin : begin + _PIECE])
+    return received.tobytes()
 
 
 def _connect(found: Place) -> None:
@@ -194,9 +195,6 @@ def _end(line: str) -> None:
     # At once, for the main thread may wait for ever in a sum over all processes. What was saved stays, as after a kill.
     interruption.tell(f"train: {line}; {AGAIN}")
     os._exit(1)
-
-
-AGAIN = "start all of them again: the training goes on from the last saved step"
 
 
 def _fail(error: BaseException, end: threading.Event) -> None:

@@ -20,6 +20,7 @@ from stages.train.augmentation import RandomAffine
 from stages.train.checkpoint import Checkpoint
 from stages.train.learner import Learner
 from stages.train.loop import fit
+from stages.train.stage import Unheard
 from stages.train.statistics import TripletStatistics
 from stages.train.targets import build
 
@@ -27,17 +28,7 @@ STEPS, BATCH = 6, 24
 FIGURES = ("loss", "active", "hard", "semi_hard", "hardest_negative", "norm", "val_map_at_r")
 
 
-class Silent:
-    """Takes what is logged."""
-
-    def add(self, figures, step):
-        """Take figures."""
-
-    def flush(self):
-        """Nothing is held back."""
-
-
-class Cutting(Silent):
+class Cutting(Unheard):
     """Cuts the training off in the last step of the second epoch, which gives the third figures."""
 
     added = 0
@@ -89,7 +80,7 @@ def trained(loss, how, cut=False):
                 with contextlib.suppress(Cut):
                     fit(learner, data, data, plan, STEPS // 2, checkpoint, 0, Cutting())
                 learner.encoder.set_weights([np.zeros_like(weight) for weight in learner.encoder.get_weights()])
-            progress = fit(learner, data, data, plan, STEPS // 2, checkpoint, 0, Silent())
+            progress = fit(learner, data, data, plan, STEPS // 2, checkpoint, 0, Unheard())
         return {
             "figures": [[row[name] for name in FIGURES] for row in progress.history],
             "weights": [weight.ravel().tolist() for weight in map(np.asarray, learner.lasting)],
