@@ -143,12 +143,13 @@ def _on_signal(number: int, _: Any) -> None:
 def _end_after(told: socket.socket, grace: float) -> None:
     """End the process once its grace is over; return when the other end is closed before any signal came."""
     number, began, until = 0, 0.0, None
+    since = f"{grace:.0f} s after the signal"
     while True:
         told.settimeout(None if until is None else max(until - time.monotonic(), 0.001))
         try:
             heard = told.recv(1)
         except TimeoutError:
-            tell(f"not done {grace:.0f} s after the signal: ended; what was saved before stays")
+            tell(f"not done {since}: ended; what was saved before stays")
             os._exit(128 + number)
         if not heard:
             told.close()
@@ -160,8 +161,8 @@ def _end_after(told: socket.socket, grace: float) -> None:
             number, began, until = heard[0], now, now + grace
             for call in first_heard:
                 call()
-        elif now - began >= _ECHO:
-            until = min(until, now + _ECHO)
+        elif now - began >= _ECHO and now + _ECHO < until:
+            since, until = f"{_ECHO:g} s after another signal", now + _ECHO
 
 
 def _leave_terminal() -> None:

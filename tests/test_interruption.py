@@ -88,7 +88,7 @@ def test_a_signal_that_is_passed_on_by_others_too_is_one_and_a_later_one_ends_it
     with program("deaf") as process:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.7)
+        time.sleep(2)  # as of when it was sent: on a busy machine the program sees the first one late
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert ending(process) == (130, "program: interrupted; run it again\n")
