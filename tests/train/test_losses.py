@@ -422,7 +422,7 @@ def test_float64_embeddings_are_computed_with_in_float64(case):
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int64", "float32"])
 def test_labels_may_be_of_any_type(dtype):
     labels, embeddings = random_batch(12, classes=2)
-    for case in MINED:
+    for case in (case for case in ONE_OF_EACH if case.group == 1):
         one, other = (float(case.loss(y, embeddings)) for y in (labels, labels.astype(dtype)))
         assert one == other
     assert float(losses.triplet_semihard_loss([-3, -3, 5], [[0.0], [1.0], [3.0]])) == 0.0
@@ -448,7 +448,7 @@ def test_a_weight_of_a_group_is_that_of_its_first_row(case):
 
 def test_labels_may_be_a_column():
     labels, embeddings = random_batch(12)
-    for case in CASES:
+    for case in ONE_OF_EACH:
         one, other = (case.loss(ops.convert_to_tensor(y), embeddings) for y in (labels, labels[:, None]))
         assert float(one) == float(other)
 
