@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stages import plain_yaml, store
-from stages.errors import UserError
+from stages.errors import UserError, said_by
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 _SHOWN = 100  # letters of a faulty key or value
@@ -274,7 +274,7 @@ def refusals(overrides: Sequence[str], beside: Sequence[str] = ()) -> Iterator[N
     except PermissionError:
         raise
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
-        raise UserError(f"conf: {_advice(error, overrides, beside) or _in_one_line(error)}") from None
+        raise UserError(f"conf: {_advice(error, overrides, beside) or said_by(error)}") from None
 
 
 def load(path: str | Path = "params.yaml") -> Config:
@@ -420,10 +420,6 @@ def _advice(error: Exception, overrides: Sequence[str], beside: Sequence[str]) -
     known = [name for name, _ in flatten(yaml.safe_load(compose(chosen)))]
     close = difflib.get_close_matches(key, [*known, *groups, *beside], n=1, cutoff=0)
     return f"{key}: unknown key, the nearest valid one is {close[0]}"
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def main(arguments: list[str] | None = None) -> None:

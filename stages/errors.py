@@ -54,6 +54,16 @@ def refusal(error: OSError, path: str | Path | None = None) -> str | None:
     return f"{place}: {os.strerror(error.errno)}; {_ADVICE[error.errno]}"
 
 
+def said_by(error: BaseException, letters: int = 400) -> str:
+    """What a library says of a mistake, in one line: it may take several, or quote a whole file.
+
+    >>> said_by(ValueError("Shapes   do not fit: (2, 3)"), letters=20)
+    'Shapes do not fit: …'
+    """
+    line = " ".join(str(error).split())
+    return line if len(line) <= letters else f"{line[: letters - 1]}…"
+
+
 def in_a_line(error: Exception) -> str | None:
     """What the user is told of an error that he can do something about; None of any other, which is a defect.
 

@@ -14,9 +14,9 @@ from typing import IO, Any
 import numpy as np
 
 from stages import interruption
-from stages.errors import UserError, refusal
+from stages.errors import UserError, refusal, said_by
 
-_SHOWN = 200  # letters of what a library says of a file
+_SHOWN = 200  # letters of a type, which may name hundreds of fields
 
 
 @contextmanager
@@ -145,8 +145,9 @@ def load_array(path: str | Path, dtype: Any, ndim: int, *, memory_map: bool = Fa
     except (PermissionError, UserError):
         raise
     except Exception as error:  # there is nothing that NumPy would not raise on bytes that are no array
-        reason = " ".join(str(error).split())[:_SHOWN]
-        raise UserError(f"{path}: not readable as a NumPy array ({reason}); expected a whole .npy file") from None
+        raise UserError(
+            f"{path}: not readable as a NumPy array ({said_by(error)}); expected a whole .npy file"
+        ) from None
     if array.dtype != dtype or array.ndim != ndim:
         raise UserError(f"{path}: found {str(array.dtype)[:_SHOWN]} of shape {list(array.shape)}, expected {expected}")
     return array

@@ -8,9 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from stages.errors import UserError
+from stages.errors import UserError, said_by
 
-_SHOWN = 200  # letters of what Keras says of a file
 _SMALL, _UNPACKED = 1 << 20, 50
 """An archive may hold a megabyte, and 50 times its size beyond that: weights hardly shrink, zeros do a thousandfold."""
 _ROUNDING = 1e-4
@@ -103,9 +102,8 @@ def _load(path: Path) -> keras.Model:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())[:_SHOWN]
     return UserError(
-        f"{path}: not readable as a Keras model ({reason}); expected a whole .keras file without code in it"
+        f"{path}: not readable as a Keras model ({said_by(error)}); expected a whole .keras file without code in it"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import requests
 
-from stages.errors import UserError
+from stages.errors import UserError, said_by
 from stages.prepare import mnist_layout
 from stages.prepare.class_folders import CHANNELS
 from stages.progress import bar
@@ -110,10 +110,11 @@ def fetch(name: str, splits: Sequence[str], folder: Path) -> Fetched:
     try:
         builder.download_and_prepare()
     except AssertionError as error:  # of a data set whose publisher lets nobody fetch it but by hand
-        said = " ".join(str(error).split())
-        raise UserError(f"{name}: not to be downloaded by a program ({said}); do as it says, {by_hand}") from None
+        raise UserError(
+            f"{name}: not to be downloaded by a program ({said_by(error)}); do as it says, {by_hand}"
+        ) from None
     except (OSError, tfds.download.DownloadError, _damaged(tfds)) as error:
-        raise UserError(f"{name}: download failed ({' '.join(str(error).split())}); try again, {by_hand}") from None
+        raise UserError(f"{name}: download failed ({said_by(error)}); try again, {by_hand}") from None
     return Fetched(builder, _parts(builder, splits))
 
 

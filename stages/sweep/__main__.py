@@ -16,9 +16,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from stages import config, interruption, naming, orphan
+from stages import config, interruption, orphan
 from stages.command import call_or_exit
-from stages.errors import UserError
+from stages.errors import UserError, said_by
 from stages.sweep import answer, cell, launchers, records, results, state, watch
 from stages.sweep.measure import Measure
 from stages.sweep.plan import Plan, plan
@@ -177,7 +177,7 @@ def _launch(overrides: list[str], folder: Path, sweep: state.Sweep, planned: Pla
         try:
             hydra.main(version_base=None, config_path=str(config.CONF), config_name="sweep")(cell.compute)()
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(f"conf: {naming.one_line(str(error))}") from error
+            raise UserError(f"conf: {said_by(error)}") from error
 
 
 def _quoted(path: Path) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stages import interruption
-from stages.errors import UserError, in_a_line
+from stages.errors import UserError, in_a_line, said_by
 from stages.place import Place, place
 from stages.train import abort_told
 
@@ -26,7 +26,6 @@ SILENCE = 15.0
 """Seconds without one after which a process is taken to be gone."""
 _NOTICED_BY_JAX = 45  # seconds: later than here, for its own word for it is an abort with the stack of its C++ code
 _LAST_WORD = 4 * BEAT  # so long a process that fails stays, for the others to hear why
-_SHOWN = 200  # letters of what an error says
 _PIECE = 2**26  # bytes sent at once
 _CONNECTING = 300  # seconds that the first waits for the last
 
@@ -200,7 +199,7 @@ def _end(line: str) -> None:
 def _fail(error: BaseException, end: threading.Event) -> None:
     """Tell the others why this process ends, or learn that it is another one that did: then this one ends here."""
     line = in_a_line(error) if isinstance(error, Exception) else None
-    line = line or f"{type(error).__name__}: {' '.join(str(error).split())[:_SHOWN]}".removesuffix(": ")
+    line = line or f"{type(error).__name__}: {said_by(error)}".removesuffix(": ")
     if type(error).__module__.startswith("jax") and "RESOURCE_EXHAUSTED" not in line:
         time.sleep(SILENCE + 2 * _LAST_WORD + 4 * BEAT)  # a sum that another did not come to: `_watch` soon knows which
     end.set()

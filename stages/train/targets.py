@@ -8,10 +8,8 @@ from typing import Any
 
 import keras
 
-from stages.errors import UserError
+from stages.errors import UserError, said_by
 from stages.train import trusted
-
-_SHOWN = 400  # letters of what a target says
 
 
 def build(section: Mapping[str, Any], name: str, allowed: Sequence[str] = (), kind: type = object, **given: Any) -> Any:
@@ -40,8 +38,7 @@ def build(section: Mapping[str, Any], name: str, allowed: Sequence[str] = (), ki
         raise
     except Exception as error:  # there is nothing that foreign code and backends would not raise
         kind_of_error = "" if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: "
-        reason = " ".join(str(error).split())[:_SHOWN]
-        raise UserError(f"{name}: {path} refuses its arguments: {kind_of_error}{reason}") from error
+        raise UserError(f"{name}: {path} refuses its arguments: {kind_of_error}{said_by(error)}") from error
     if not isinstance(built, kind):
         raise UserError(f"{name}._target_: {path} gives a {type(built).__name__}, expected a Keras {kind.__name__}")
     if isinstance(built, keras.Model):

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from stages.errors import UserError
+from stages.errors import UserError, said_by
 from stages.train.losses import EmbeddingLoss
 
 
@@ -57,7 +57,6 @@ def _told(section: str, part: Any, expected: str = "") -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # there is nothing that foreign code and backends would not raise
-        reason = " ".join(str(error).split())[:300]
         raise UserError(
-            f"{section}: {type(part).__name__} fails ({type(error).__name__}: {reason}){expected}"
+            f"{section}: {type(part).__name__} fails ({type(error).__name__}: {said_by(error)}){expected}"
         ) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from stages.errors import UserError
+from stages.errors import UserError, said_by
 from stages.prepare.readers.opening import opened, telling
 
 PIXEL = "an integer from 0 to 255"
@@ -17,7 +17,6 @@ _WRITTEN_OTHERWISE = re.compile(
     r"0[xX][0-9a-fA-F]{1,2}|0*(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 )  # which Arrow takes as well
 _LONGEST = 16 << 20  # bytes of a line: four million pixels
-_SHOWN = 200  # letters of what Arrow says, which may quote a whole row
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def refuse(layout: Layout, error: Exception) -> NoReturn:
             _check(layout, number, cells)
     if number is None or number <= layout.skip:
         raise UserError(f"{layout.path}: found a header and no rows, expected rows below it")
-    raise UserError(f"{layout.path}: not readable as CSV ({' '.join(str(error).split())[:_SHOWN]})")
+    raise UserError(f"{layout.path}: not readable as CSV ({said_by(error)})")
 
 
 def check_whole(path: Path) -> None:

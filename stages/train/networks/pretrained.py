@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stages.errors import UserError
+from stages.errors import UserError, said_by
 
 IMAGENET = "imagenet"
 """Of `weights`: those that Keras publishes, downloaded once and kept in its cache."""
@@ -41,7 +41,7 @@ def reading(weights: str | None) -> Iterator[None]:
 
 
 def _reason(weights: str, error: Exception) -> str:
-    message = " ".join(str(error).split())
+    message = said_by(error)
     if weights == IMAGENET:
         return (
             f"{IMAGENET} could not be fetched ({message}); expected access to the network, or the path of that file, "
