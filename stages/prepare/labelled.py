@@ -1,7 +1,7 @@
 """Images with the names of their classes: what any reader gives to the stage."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ class Labelled(Generic[Kind]):
         names: the classes' names as they are written, in no order, none twice.
         files: names of the files, or of the folder (`train/`), that this was read from.
         place: where image i's label stands, for messages: a file and a row, or the image's file.
+        skipped: files that were left out, with the reason.
     """
 
     images: Kind
@@ -28,6 +29,7 @@ class Labelled(Generic[Kind]):
     names: list[str]
     files: list[str]
     place: Callable[[int], str]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 def chosen(part: Labelled[Images], rows: np.ndarray) -> Labelled[Images]:
@@ -39,4 +41,5 @@ def chosen(part: Labelled[Images], rows: np.ndarray) -> Labelled[Images]:
         [part.names[code] for code in left],
         part.files,
         lambda row: part.place(int(rows[row])),
+        part.skipped,
     )

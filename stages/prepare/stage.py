@@ -32,7 +32,8 @@ def run(data: config.Data, paths: config.Paths, seed: int, threads: int) -> None
     prepared = Path(paths.prepared)
     shape = list(images["train"].shape[1:])
     files = [*dict.fromkeys([*train.files, *test.files])]  # a folder that was divided is one
-    source = {"name": data.name, "files": files, "image_shape": shape}
+    skipped = {**train.skipped, **test.skipped}
+    source = {"name": data.name, "files": files, "image_shape": shape, "skipped": skipped}
     with store.together():
         _save(images, prepared)
         for name in labels:
@@ -40,6 +41,8 @@ def run(data: config.Data, paths: config.Paths, seed: int, threads: int) -> None
         store.save_json(prepared / "classes.json", classes.names)
         store.save_json(prepared / "summary.json", source | _counts(classes, labels))
     sizes = ", ".join(f"{len(labels[name])} {name}" for name in labels)
+    if skipped:
+        print(f"{data.name}: skipped {len(skipped)} images, each with its reason in {prepared / 'summary.json'}")
     print(f"{data.name}: {sizes} images of {' × '.join(map(str, shape))} in {_described(classes)} → {prepared}")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages import config
+from stages import config, store
 from stages.errors import UserError
 from stages.prepare.images import Images
 from stages.prepare.labelled import Labelled
@@ -104,9 +104,40 @@ def test_what_is_ignored_is_counted(tmp_path: Path, capsys: pytest.CaptureFixtur
     train, _ = reader.read(tmp_path, PLAIN)
     assert words(train) == LABELS
     assert capsys.readouterr().out == (
-        f"{tmp_path}: ignored class folders without an image (1), files beside the class folders (1), files that "
-        "are not called .png, .jpg or .jpeg (2), folders beside train and test (1), hidden files and folders (3)\n"
+        f"{tmp_path}: ignored class folders without an image (cat), files beside the class folders (a.csv), files that "
+        "are not called .png, .jpg or .jpeg (2, such as Thumbs.db), folders beside train (valid), hidden files and "
+        "folders (3, such as .DS_Store)\n"
     )
+
+
+@pytest.mark.parametrize(("training", "testing"), [("Training", "Testing"), ("TRAIN", "Test"), ("train", "testing")])
+def test_train_and_test_may_have_other_names(tmp_path: Path, training: str, testing: str) -> None:
+    small.write_folders(tmp_path / training, GREY, LABELS)
+    small.write_folders(tmp_path / testing, GREY[:4], LABELS[:4])
+    train, test = reader.read(tmp_path, PLAIN)
+    assert (words(train), words(test)) == (LABELS, LABELS[:4])
+    assert train.files == [f"{training}/"]
+
+
+def test_an_image_beside_its_class_folders_makes_no_class_of_train(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small.write_folders(tmp_path / "train", GREY, LABELS)
+    small.write_picture(tmp_path / "train" / "preview.png", GREY[0])
+    small.write_folders(tmp_path / "valid", GREY, LABELS)
+    train, test = reader.read(tmp_path, PLAIN)
+    assert (words(train), test) == (LABELS, None)
+    assert capsys.readouterr().out == (
+        f"{tmp_path}: ignored files beside the class folders (preview.png), folders beside train (valid)\n"
+    )
+
+
+def test_test_images_without_classes_are_told_and_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small.write_folders(tmp_path / "train", GREY, LABELS)
+    small.write_picture(tmp_path / "test" / "1.png", GREY[0])
+    _, test = reader.read(tmp_path, PLAIN)
+    assert test is None
+    assert capsys.readouterr().out == f"{tmp_path}: ignored folders beside train (test)\n"
 
 
 def test_nothing_is_said_where_nothing_is_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,7 +243,9 @@ def test_refused_in_one_line_with_no_file_left_behind(
     assert [file for file in out.rglob("*") if file.is_file()] == []
 
 
-def test_the_first_ten_unreadable_files_are_named(tmp_path: Path) -> None:
+def test_many_unreadable_files_are_listed_in_lines_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     small.write_folders(tmp_path, GREY, LABELS)
     for number in range(12):
         (tmp_path / "ant" / f"x{number:02}.png").write_text("no image")
@@ -221,6 +254,9 @@ def test_the_first_ten_unreadable_files_are_named(tmp_path: Path) -> None:
     message = str(refused.value)
     assert message.startswith(f"{tmp_path}: found unreadable images, 12 of 18: ant/x00.png (neither PNG nor JPEG), ")
     assert "ant/x09.png (neither PNG nor JPEG), …; expected" in message
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path}/ant/x{number:02}.png: neither PNG nor JPEG" for number in range(12)
+    ]
 
 
 def test_unreadable_files_are_skipped_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,9 +274,36 @@ def test_unreadable_files_are_skipped_and_named(tmp_path: Path, capsys: pytest.C
     )
 
 
+def test_all_files_that_were_skipped_are_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "in"
+    small.write_folders(folder, small.images(60).reshape(60, 4, 4), small.labels(60))
+    names = [f"0/x{number:02}.png" for number in range(12)]
+    for name in names:
+        (folder / name).write_text("no image")
+    run(small.folder_data(folder, skip_unreadable=True), small.paths(tmp_path), seed=0, threads=2)
+    summary = tmp_path / "prepared" / "summary.json"
+    assert store.load_json(summary)["skipped"] == dict.fromkeys(names, "neither PNG nor JPEG")
+    assert f"small: skipped 12 images, each with its reason in {summary}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_part_without_a_readable_image_is_refused(tmp_path: Path, part: str) -> None:
+    for name in ("train", "test"):
+        small.write_folders(tmp_path / name, GREY, LABELS)
+    spoil(tmp_path / part, *(f"{label}/{number:05}.png" for number, label in enumerate(LABELS)))
+    with pytest.raises(UserError) as refused:
+        reader.read(tmp_path, Reading(None, None, 1000, skip_unreadable=True, workers=2))
+    assert str(refused.value) == f"{tmp_path / part}: found no readable image, expected some that are whole"
+
+
 def write_train_and_an_empty_test(folder: Path) -> None:
     small.write_folders(folder / "train", GREY, LABELS)
     (folder / "test").mkdir()
+
+
+def write_two_trains(folder: Path) -> None:
+    for name in ("train", "Train"):
+        small.write_folders(folder / name, GREY, LABELS)
 
 
 @pytest.mark.parametrize(
@@ -252,6 +315,10 @@ def write_train_and_an_empty_test(folder: Path) -> None:
             "{}: found test and no train, expected both, or a folder for each class",
         ),
         (
+            write_two_trains,
+            "{}: found Train and train, expected one of them",
+        ),
+        (
             write_train_and_an_empty_test,
             "{}/test: found no .png, .jpg or .jpeg file in a class folder, expected test/<class>/<image>",
         ),
@@ -260,7 +327,7 @@ def write_train_and_an_empty_test(folder: Path) -> None:
             "{}: found no .png, .jpg or .jpeg file in a class folder, expected in/<class>/<image>",
         ),
     ],
-    ids=["missing", "test alone", "empty test", "no class"],
+    ids=["missing", "test alone", "two trains", "empty test", "no class"],
 )
 def test_folders_of_another_layout(tmp_path: Path, write: Callable[[Path], object], message: str) -> None:
     write(tmp_path / "in")

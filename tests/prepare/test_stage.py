@@ -45,6 +45,7 @@ def test_summary_tells_what_was_prepared(tmp_path: Path) -> None:
         "name": "small",
         "files": ["train_images.csv.gz", "train_labels.csv.gz", "test_images.csv.gz", "test_labels.csv.gz"],
         "image_shape": [4, 4, 1],
+        "skipped": {},
         "classes": 3,
         "images": {"train": 24, "validation": 6, "test": 12},
         "per_class": {

@@ -1,6 +1,7 @@
 """Folders of PNG and JPEG files, one for each class: in `train` and `test`, or all in one place."""
 
 from collections import Counter
+from collections.abc import Container
 from functools import partial
 from pathlib import Path
 
@@ -11,16 +12,18 @@ from stages.prepare import pictures
 from stages.prepare.images import Images
 from stages.prepare.labelled import Labelled
 from stages.prepare.pictures import Header
-from stages.prepare.readers.folder_files import ENDINGS, Found, classes_in, holds_images, refuse_to_leave
-from stages.prepare.readers.folder_images import Decoded, Reading, headers, refuse, shown
+from stages.prepare.readers.folder_files import ENDINGS, Ignored, classes_in, is_class, refuse_to_leave
+from stages.prepare.readers.folder_images import Decoded, Reading, headers, refuse, within
 from stages.prepare.readers.kinds import advice
+
+_PARTS = (("train", "training"), ("test", "testing"))  # what their folders may be called
 
 
 def read(folder: str | Path, reading: Reading) -> tuple[Labelled[Images], Labelled[Images] | None]:
     """Find the images of a folder and read their headers; they are decoded when they are asked for.
 
-    Classes are the folders in `<folder>/train` and `<folder>/test`, or, where there is no `train`, in `<folder>`. Below
-    them files may lie at any depth. Their order is that of their paths.
+    Classes are the folders in `<folder>/train` and `<folder>/test`, also called `Training` and `Testing`, or, where there
+    is neither, in `<folder>`. Below them files may lie at any depth. Their order is that of their paths.
 
     Args:
         folder: where the images are.
@@ -30,60 +33,65 @@ def read(folder: str | Path, reading: Reading) -> tuple[Labelled[Images], Labell
         Training and test images; None for the latter where there is no folder `test`.
 
     Raises:
-        UserError: no images, links that lead out of the folder, unreadable files, sizes that differ, grey and colour
-            mixed where the number of channels is not given.
+        UserError: no images, test images alone, links that lead out of the folder, unreadable files, sizes that differ,
+            grey and colour mixed where the number of channels is not given.
     """
     folder = Path(folder)
-    parts = _parts(folder)
-    listed = {part: classes_in(part, folder) for part in parts}
-    _tell_of_ignored(folder, sum((found.ignored for found in listed.values()), _beside(folder, parts)))
-    for part, found in listed.items():
-        if not found.files:
+    ignored = Ignored()
+    parts = _parts(folder, ignored)
+    listed = {part: classes_in(part, folder, ignored) for part in parts}
+    if ignored.counts:
+        print(f"{folder}: ignored {ignored}")
+    for part, classes in listed.items():
+        if not classes:
             endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
             raise UserError(
                 f"{part}: found no {endings} file in a class folder, expected {part.name}/<class>/<image>"
                 f"{advice(folder, 'folder')}"
             )
-    everything = [path for found in listed.values() for paths in found.files.values() for path in paths]
-    files, known = headers(folder, everything, reading)
+    everything = [path for classes in listed.values() for paths in classes.values() for path in paths]
+    files, known, unreadable = headers(folder, everything, reading)
     channels = reading.channels or _channels(folder, files, known)
     one = (*_size(folder, files, known, reading.side), channels)
     decode = partial(pictures.decode, max_pixels=reading.max_pixels, channels=channels, side=reading.side)
-    unreadable = set(everything).difference(files)
     _tell_of_converted(folder, known)
 
     def labelled(part: Path) -> Labelled[Images]:
         paths, codes, names = _flat(listed[part], unreadable)
+        if not paths:
+            raise UserError(f"{part}: found no readable image, expected some that are whole")
         images = Decoded(paths, one, decode, reading.workers, partial(refuse, folder, files, reading))
-        return Labelled(images, codes, names, [f"{part.name}/"], lambda row: paths[row])
+        skipped = {within(folder, path): str(reason) for path, reason in unreadable.items()}
+        return Labelled(images, codes, names, [f"{part.name}/"], lambda row: paths[row], skipped)
 
     return labelled(parts[0]), labelled(parts[1]) if len(parts) > 1 else None
 
 
-def _parts(folder: Path) -> list[Path]:
+def _parts(folder: Path, ignored: Ignored) -> list[Path]:
     """The folders whose folders are classes."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder, expected one of images")
-    named = (folder / "train", folder / "test")
-    for part in named:
-        refuse_to_leave(part, folder.resolve())
-    # What holds images itself is a class, though it be called train.
-    train, test = (part if part.is_dir() and not holds_images(part) else None for part in named)
-    if train is None and test is not None:
-        raise UserError(f"{folder}: found test and no train, expected both, or a folder for each class")
-    return [part for part in (train, test) if part is not None] or [folder]
+    train, test = (_called(folder, names) for names in _PARTS)
+    if train is None:
+        if test is not None:
+            raise UserError(f"{folder}: found {test.name} and no train, expected both, or a folder for each class")
+        return [folder]
+    parts = [train] if test is None else [train, test]
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and path not in parts and not path.name.startswith("."):
+            ignored.add(f"folders beside {' and '.join(part.name for part in parts)}", path.name)
+    return parts
 
 
-def _beside(folder: Path, parts: list[Path]) -> "Counter[str]":
-    if parts == [folder]:
-        return Counter()
-    others = [path for path in folder.iterdir() if path.is_dir() and path not in parts and path.name[0] != "."]
-    return Counter({"folders beside train and test": len(others)})
-
-
-def _tell_of_ignored(folder: Path, ignored: "Counter[str]") -> None:
-    if ignored := +ignored:
-        print(f"{folder}: ignored {', '.join(f'{kind} ({count})' for kind, count in sorted(ignored.items()))}")
+def _called(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """The folder of one of the names, in small letters or capitals, that is no class itself."""
+    found = [path for path in sorted(folder.iterdir()) if path.name.lower() in names]
+    for path in found:
+        refuse_to_leave(path, folder.resolve())
+    found = [path for path in found if path.is_dir() and not is_class(path)]
+    if len(found) > 1:
+        raise UserError(f"{folder}: found {found[0].name} and {found[1].name}, expected one of them")
+    return found[0] if found else None
 
 
 def _tell_of_converted(folder: Path, known: list[Header]) -> None:
@@ -100,8 +108,8 @@ def _channels(folder: Path, files: list[str], known: list[Header]) -> int:
     )
     if grey and colour:
         raise UserError(
-            f"{folder}: found {len(grey)} grey images, such as {shown(folder, grey[0])}, and {len(colour)} in colour, "
-            f"such as {shown(folder, colour[0])}; expected one kind, or data.channels=1 to make all grey, 3 to keep "
+            f"{folder}: found {len(grey)} grey images, such as {within(folder, grey[0])}, and {len(colour)} in colour, "
+            f"such as {within(folder, colour[0])}; expected one kind, or data.channels=1 to make all grey, 3 to keep "
             "colours"
         )
     return 1 if grey else 3
@@ -116,7 +124,7 @@ def _size(folder: Path, files: list[str], known: list[Header], side: int | None)
     if len(first) == 1:
         return next(iter(first))
     examples = " and ".join(
-        f"{height} × {width} ({shown(folder, path)})" for (height, width), path in list(first.items())[:2]
+        f"{height} × {width} ({within(folder, path)})" for (height, width), path in list(first.items())[:2]
     )
     smallest = min(min(size) for size in first)
     raise UserError(
@@ -125,9 +133,9 @@ def _size(folder: Path, files: list[str], known: list[Header], side: int | None)
     )
 
 
-def _flat(found: Found, unreadable: set[str]) -> tuple[list[str], np.ndarray, list[str]]:
+def _flat(classes: dict[str, list[str]], unreadable: Container[str]) -> tuple[list[str], np.ndarray, list[str]]:
     """Paths, the class of each as an index into the names, and the names of the classes that have any."""
-    left = {name: [path for path in paths if path not in unreadable] for name, paths in found.files.items()}
+    left = {name: [path for path in paths if path not in unreadable] for name, paths in classes.items()}
     left = {name: paths for name, paths in left.items() if paths}
     codes = np.repeat(np.arange(len(left), dtype=np.int32), [len(paths) for paths in left.values()])
     return [path for paths in left.values() for path in paths], codes, list(left)

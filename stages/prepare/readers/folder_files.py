@@ -13,46 +13,64 @@ _DEEPEST = 50
 
 
 @dataclass(frozen=True)
-class Found:
-    """The images of one part.
+class Ignored:
+    """What is no image of a class: how many there are of each kind, and the name of the first."""
 
-    Attributes:
-        files: paths of the images by the name of their class, both in order; no class is without one.
-        ignored: how many of what else there was.
-    """
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
 
-    files: dict[str, list[str]] = field(default_factory=dict)
-    ignored: Counter[str] = field(default_factory=Counter)
+    def add(self, kind: str, name: str) -> None:
+        """Count one more of a kind."""
+        self.counts[kind] += 1
+        self.first.setdefault(kind, name)
+
+    def __str__(self) -> str:
+        kinds = sorted(self.counts.items())
+        return ", ".join(
+            f"{kind} ({as_text(self.first[kind]) if count == 1 else f'{count}, such as {as_text(self.first[kind])}'})"
+            for kind, count in kinds
+        )
 
 
-def classes_in(part: Path, root: Path) -> Found:
+def as_text(path: str | Path) -> str:
+    """A name or path as a terminal can show it: it need not be UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def classes_in(part: Path, root: Path, ignored: Ignored) -> dict[str, list[str]]:
     """List what lies in the class folders of `part`, at any depth.
 
     Args:
         part: the folder of which each folder is a class.
         root: links may lead anywhere in it.
+        ignored: takes what else there is.
+
+    Returns:
+        Paths of the images by the name of their class, both in order; no class is without one.
 
     Raises:
         UserError: a link that leads out of `root`, back to where it is, or to a folder that the class has already; a
             folder that may not be read; folders in folders beyond any sense.
     """
-    found = Found()
+    found = {}
     inside = root.resolve()
-    for entry in _entries(part, found.ignored):
+    for entry in _entries(part, ignored):
         if not _is_folder(entry, inside):
-            found.ignored["files beside the class folders"] += 1
-            continue
-        files = _images_below(Path(entry.path), inside, (part.resolve(),), set(), found.ignored)
-        if files:
-            found.files[entry.name] = files
+            ignored.add("files beside the class folders", entry.name)
+        elif files := _images_below(Path(entry.path), inside, (part.resolve(),), set(), ignored):
+            found[entry.name] = files
         else:
-            found.ignored["class folders without an image"] += 1
+            ignored.add("class folders without an image", entry.name)
     return found
 
 
-def holds_images(folder: Path) -> bool:
-    """Whether image files lie in the folder itself: then it is a class, whatever it is called."""
-    return folder.is_dir() and any(map(_is_image, _entries(folder, Counter())))
+def is_class(folder: Path) -> bool:
+    """Whether a folder is a class, whatever it is called: images lie in it, and none in a folder in it."""
+    entries = _entries(folder, Ignored())
+    folders = [path for entry in entries if (path := Path(entry.path)).is_dir()]
+    return any(map(_is_image, entries)) and not any(
+        _is_image(entry) for below in folders for entry in _entries(below, Ignored())
+    )
 
 
 def refuse_to_leave(path: Path, inside: Path) -> None:
@@ -65,9 +83,7 @@ def refuse_to_leave(path: Path, inside: Path) -> None:
         raise UserError(f"{path}: found a link to {target}, expected links that stay in {inside}")
 
 
-def _images_below(
-    folder: Path, inside: Path, above: tuple[Path, ...], seen: set[Path], ignored: "Counter[str]"
-) -> list[str]:
+def _images_below(folder: Path, inside: Path, above: tuple[Path, ...], seen: set[Path], ignored: Ignored) -> list[str]:
     here = folder.resolve()
     if here in above:
         raise UserError(f"{folder}: found a link that leads back to {here}, expected links to other images")
@@ -83,19 +99,20 @@ def _images_below(
         elif _is_image(entry):
             images.append(entry.path)
         else:
-            ignored["files that are not called .png, .jpg or .jpeg"] += 1
+            ignored.add("files that are not called .png, .jpg or .jpeg", entry.name)
     return images
 
 
-def _entries(folder: Path, ignored: "Counter[str]") -> list["os.DirEntry[str]"]:
+def _entries(folder: Path, ignored: Ignored) -> list["os.DirEntry[str]"]:
     try:
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(f"{folder}: not readable ({error.strerror}), expected a folder of images") from None
-    shown = [entry for entry in listed if not entry.name.startswith(".")]
-    ignored["hidden files and folders"] += len(listed) - len(shown)
-    return shown
+    for entry in listed:
+        if entry.name.startswith("."):
+            ignored.add("hidden files and folders", entry.name)
+    return [entry for entry in listed if not entry.name.startswith(".")]
 
 
 def _is_folder(entry: "os.DirEntry[str]", inside: Path) -> bool:

@@ -1,6 +1,5 @@
 """The image files of a folder as arrays, decoded by several threads: Pillow lets them run at once."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from stages.errors import UserError
 from stages.prepare import pictures
 from stages.prepare.pictures import Header, UnreadableError
+from stages.prepare.readers.folder_files import as_text
 from stages.progress import bar
 
 _LISTED = 10  # files in a message, at most
@@ -81,8 +81,10 @@ class Decoded:
         return images
 
 
-def headers(folder: Path, files: list[str], reading: Reading) -> tuple[list[str], list[Header]]:
-    """The files that are readable, with their headers.
+def headers(
+    folder: Path, files: list[str], reading: Reading
+) -> tuple[list[str], list[Header], dict[str, UnreadableError]]:
+    """The files that are readable, with their headers; those that are not, with the reason.
 
     Whether a file is whole only decoding tells. Where files are skipped all are decoded here, and once more when they
     are asked for; else a file that is cut off ends the stage when it is asked for.
@@ -95,7 +97,8 @@ def headers(folder: Path, files: list[str], reading: Reading) -> tuple[list[str]
     Raises:
         UserError: an unreadable file, unless they are skipped; no readable one.
     """
-    if reading.skip_unreadable and (faults := _faults(files, reading)):
+    faults = _faults(files, reading) if reading.skip_unreadable else {}
+    if faults:
         described = _described(folder, faults, len(files))
         files = [path for path in files if path not in faults]
         if not files:
@@ -105,11 +108,11 @@ def headers(folder: Path, files: list[str], reading: Reading) -> tuple[list[str]
     found = [header for header in looked if isinstance(header, Header)]
     if len(found) < len(files):
         refuse(folder, files, reading)
-    return files, found
+    return files, found, faults
 
 
 def refuse(folder: Path, files: Sequence[str], reading: Reading) -> NoReturn:
-    """Look for all unreadable files and list the first of them with the reason.
+    """Look for all unreadable files and list them with the reason; many of them in lines of their own.
 
     Raises:
         UserError: always.
@@ -117,6 +120,9 @@ def refuse(folder: Path, files: Sequence[str], reading: Reading) -> NoReturn:
     faults = _faults(files, reading)
     if not faults:
         raise UserError(f"{folder}: found images that change while they are read, expected them to stay")
+    if len(faults) > _LISTED:
+        for path, reason in faults.items():
+            print(f"{as_text(path)}: {reason}")
     raise UserError(
         f"{folder}: found {_described(folder, faults, len(files))}; expected whole PNG or JPEG images, "
         "or data.skip_unreadable=true to leave them out"
@@ -155,10 +161,10 @@ def _outcome(look: Callable[[str], Look], path: str) -> Look | UnreadableError:
 
 
 def _described(folder: Path, faults: dict[str, UnreadableError], count: int) -> str:
-    first = [f"{shown(folder, path)} ({reason})" for path, reason in list(faults.items())[:_LISTED]]
+    first = [f"{within(folder, path)} ({reason})" for path, reason in list(faults.items())[:_LISTED]]
     return f"unreadable images, {len(faults)} of {count}: {', '.join(first)}{', …' if len(faults) > _LISTED else ''}"
 
 
-def shown(folder: Path, path: str) -> str:
-    """A file's path in the folder, as a terminal can show it: a name need not be UTF-8."""
-    return os.fsencode(Path(path).relative_to(folder)).decode("utf-8", "replace")
+def within(folder: Path, path: str) -> str:
+    """A file's path in the folder, as a terminal can show it."""
+    return as_text(Path(path).relative_to(folder))
