@@ -37,13 +37,18 @@ def check_finite(row: Row, step: int, rate: Callable[[], float], before: Row | N
     )
 
 
-def is_at_a_point(row: Row, loss: Any) -> bool:
+def is_at_a_point(row: Row, loss: Any, rows: int) -> bool:
     """Whether the embeddings of a step are one point, and the loss is what it is there.
 
     In a point all distances are 0, and hardly any gradient leads out of it. The loss says by `collapsed` what it is
     there; of one that does not say, or says None, nothing is known.
+
+    Args:
+        row: the figures of the step.
+        loss: what is trained by.
+        rows: of the batch.
     """
-    plateau = getattr(loss, "collapsed", None)
+    plateau = _cost_of_a_point(loss, rows)
     if plateau is None or not row["step_loss"] > 0.9 * plateau > 0:
         return False
     match getattr(loss, "distance_metric", "L2"):
@@ -58,7 +63,15 @@ def is_at_a_point(row: Row, loss: Any) -> bool:
     return apart < POINT
 
 
-def check_collapse(steps_at_a_point: int, row: Row, step: int, rate: Callable[[], float], loss: Any) -> None:
+def _cost_of_a_point(loss: Any, rows: int) -> float | None:
+    """What a batch costs whose embeddings are one point: of a sum, as often as it has anchors, pairs or triplets."""
+    each: float | None = getattr(loss, "collapsed", None)
+    if each is None or getattr(loss, "reduction", None) != "sum":
+        return each
+    return each * (rows // getattr(loss, "group", 1))
+
+
+def check_collapse(steps_at_a_point: int, row: Row, step: int, rate: Callable[[], float], loss: Any, rows: int) -> None:
     """Refuse to go on where embeddings have been one point for `PATIENCE` steps.
 
     Raises:
@@ -68,8 +81,8 @@ def check_collapse(steps_at_a_point: int, row: Row, step: int, rate: Callable[[]
         return
     raise UserError(
         f"the embedding collapsed to a point, seen at step {step:,}: for {PATIENCE} steps found the loss at what a "
-        f"point costs, {loss.collapsed:.3g} (now {row['step_loss']:.3g}), mean distance to the hardest negative "
-        f"{row['hardest_negative']:.2g}, mean length {row['norm']:.3g}, learning rate {rate():.3g}; {advice(loss)}, or "
+        f"point costs, {_cost_of_a_point(loss, rows):.3g} (now {row['step_loss']:.3g}), mean distance to the hardest "
+        f"negative {row['hardest_negative']:.2g}, mean length {row['norm']:.3g}, learning rate {rate():.3g}; {advice(loss)}, or "
         "more numbers an embedding (network.embedding_dim)"
     )
 

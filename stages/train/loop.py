@@ -68,7 +68,7 @@ def fit(
     for row in progress.history:
         _log_epoch(log, row)
     selection = _Selection(learner, validation, progress, best)
-    steps = _Steps(steps_per_epoch, progress, log)
+    steps = _Steps(steps_per_epoch, plan.shape[1], progress, log)
     keep = _Keep(checkpoint, checkpoint_seconds, len(plan), progress, selection, log)
     epochs = len(plan) // steps_per_epoch
     images = training.images if learner.images is None else None
@@ -93,9 +93,9 @@ def fit(
 class _Steps(keras.callbacks.Callback):
     """Keeps and logs the figures of the steps, logged as means of a few; ends a training that leads nowhere."""
 
-    def __init__(self, steps_per_epoch: int, progress: Progress, log: Log) -> None:
+    def __init__(self, steps_per_epoch: int, batch_size: int, progress: Progress, log: Log) -> None:
         super().__init__()
-        self.steps_per_epoch, self.progress, self.log = steps_per_epoch, progress, log
+        self.steps_per_epoch, self.batch_size, self.progress, self.log = steps_per_epoch, batch_size, progress, log
         self.before: Row | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any]) -> None:
@@ -109,14 +109,15 @@ class _Steps(keras.callbacks.Callback):
         health.check_finite(figures, progress.step, rate, self.before, loss)
         self.before = figures
         progress.rows.append(figures)
-        progress.at_a_point = progress.at_a_point + 1 if health.is_at_a_point(figures, loss) else 0
+        at_a_point = health.is_at_a_point(figures, loss, self.batch_size)
+        progress.at_a_point = progress.at_a_point + 1 if at_a_point else 0
         done = len(progress.rows)
         if done % LOG_EVERY == 0 or done == self.steps_per_epoch:
             # "step/" and not the bare name: an epoch's figure of the same name is another series.
             means = _means(progress.rows[-(done % LOG_EVERY or LOG_EVERY) :])
             point = {f"step/{name.removeprefix('step_')}": value for name, value in means.items()}
             self.log.add(point | {"step/learning_rate": rate()}, progress.step)
-        health.check_collapse(progress.at_a_point, figures, progress.step, rate, loss)
+        health.check_collapse(progress.at_a_point, figures, progress.step, rate, loss, self.batch_size)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         _take_figures(logs, self.model)

@@ -42,6 +42,7 @@ def test_what_is_not_compressed_stays_on_the_disk(tmp_path: Path) -> None:
     [
         ("emnist-letters-train-{}-{}-ubyte", "emnist-letters-test-{}-{}-ubyte"),
         ("train-{}.{}-ubyte", "t10k-{}.{}-ubyte"),
+        ("TRAIN-{}-{}-UBYTE", "T10K-{}-{}-UBYTE"),
     ],
 )
 def test_files_may_be_called_as_emnist_calls_them_or_as_they_are_unpacked(
@@ -52,6 +53,14 @@ def test_files_may_be_called_as_emnist_calls_them_or_as_they_are_unpacked(
         for content, kind in (("images", "idx3"), ("labels", "idx1")):
             (tmp_path / f"{part}-{content}-{kind}-ubyte").rename(tmp_path / name.format(content, kind))
     np.testing.assert_array_equal(idx.read(tmp_path)[0].images, IMAGES[..., None])
+
+
+def test_a_file_is_read_and_not_its_packed_twin_or_a_folder_of_its_name(tmp_path: Path) -> None:
+    write(tmp_path)
+    small.write_idx(tmp_path, "train", 255 - IMAGES, LABELS, ".gz")
+    (tmp_path / "train-images.idx3-ubyte").mkdir()
+    train, _ = idx.read(tmp_path)
+    np.testing.assert_array_equal(train.images, IMAGES[..., None])
 
 
 def replace(name: str, content: bytes) -> Callable[[Path], None]:

@@ -340,6 +340,7 @@ FIGURES = {"step_loss": 0.6, "hardest_negative": 0.3, "norm": 1.0}
         (TripletHardLoss(soft=True), 0.69),
         (TripletHardLoss(0.5, distance_metric="angular"), 0.5),
         (TripletLoss(0.4), 0.4),
+        (TripletLoss(0.4, reduction="sum"), 1.6),
         (SiameseLoss(), 0.69),
         (PairContrastiveLoss(0.8), 0.32),
         (PairContrastiveLoss(0.8, convention="hadsell"), 0.16),
@@ -348,14 +349,14 @@ FIGURES = {"step_loss": 0.6, "hardest_negative": 0.3, "norm": 1.0}
 def test_a_point_is_told_from_progress(loss, at_a_point):
     near = {"squared-L2": 1e-6, "angular": 5e-7}.get(getattr(loss, "distance_metric", "L2"), 1e-3)
     point = FIGURES | {"step_loss": at_a_point, "hardest_negative": near}
-    assert health.is_at_a_point(point, loss)
-    assert not health.is_at_a_point(point | {"step_loss": at_a_point / 2}, loss)
-    assert not health.is_at_a_point(point | {"hardest_negative": 100 * near}, loss)
+    assert health.is_at_a_point(point, loss, rows=12)
+    assert not health.is_at_a_point(point | {"step_loss": at_a_point / 2}, loss, rows=12)
+    assert not health.is_at_a_point(point | {"hardest_negative": 100 * near}, loss, rows=12)
 
 
-@pytest.mark.parametrize("loss", [TripletLoss(reduction="sum"), keras.losses.MeanSquaredError()])
-def test_of_a_loss_that_says_nothing_of_a_point_none_is_seen(loss):
-    assert not health.is_at_a_point(FIGURES | {"step_loss": 1.0, "hardest_negative": 1e-9}, loss)
+def test_of_a_loss_that_says_nothing_of_a_point_none_is_seen():
+    figures = FIGURES | {"step_loss": 1.0, "hardest_negative": 1e-9}
+    assert not health.is_at_a_point(figures, keras.losses.MeanSquaredError(), rows=12)
 
 
 def test_an_embedding_that_stays_a_point_ends_the_training(data, tmp_path, monkeypatch):

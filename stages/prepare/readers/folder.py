@@ -22,8 +22,8 @@ _PARTS = (("train", "training"), ("test", "testing"))  # what their folders may 
 def read(folder: str | Path, reading: Reading) -> tuple[Labelled[Images], Labelled[Images] | None]:
     """Find the images of a folder and read their headers; they are decoded when they are asked for.
 
-    Classes are the folders in `<folder>/train` and `<folder>/test`, also called `Training` and `Testing`, or, where there
-    is neither, in `<folder>`. Below them files may lie at any depth. Their order is that of their paths.
+    Classes are the folders in `<folder>/train` and `<folder>/test`, which may be called `Training` and `Testing`, or,
+    where there is neither, in `<folder>`. Below them files may lie at any depth. Their order is that of their paths.
 
     Args:
         folder: where the images are.

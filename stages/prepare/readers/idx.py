@@ -1,6 +1,7 @@
 """IDX files, in which MNIST, Fashion-MNIST, KMNIST and EMNIST are published: images and labels in four files."""
 
 import math
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO
 
@@ -23,7 +24,8 @@ def read(folder: str | Path) -> tuple[Labelled[np.ndarray], Labelled[np.ndarray]
     """Read the training and the test images of a folder.
 
     The files are `*train*images*idx3*ubyte[.gz]` and `*train*labels*idx1*ubyte[.gz]`, and those called `t10k` or `test`
-    in place of `train`. Images that are not compressed are read from the disk when they are asked for.
+    in place of `train`, in small letters or capitals. Of a file and its `.gz` the file is read. Images that are not
+    compressed are read from the disk when they are asked for.
 
     Args:
         folder: where the files are.
@@ -43,7 +45,9 @@ def read(folder: str | Path) -> tuple[Labelled[np.ndarray], Labelled[np.ndarray]
 
 def _only(folder: Path, words: tuple[str, ...], kind: str) -> Path:
     patterns = [f"*{word}*{kind}*idx{_KINDS[kind]}*{ending}" for word in words for ending in _ENDINGS]
-    found = sorted({path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith(".")})
+    found = [path for path in _files(folder) if any(fnmatchcase(path.name.lower(), pattern) for pattern in patterns)]
+    names = {path.name for path in found}
+    found = [path for path in found if path.suffix != ".gz" or path.stem not in names]
     if len(found) == 1:
         check_ordinary(found[0])
         return found[0]
@@ -58,6 +62,13 @@ def _only(folder: Path, words: tuple[str, ...], kind: str) -> Path:
         f"{folder}: found no *{described}; expected images and labels of train and of t10k or test, such as "
         f"train-images-idx3-ubyte.gz{advice(folder, 'idx')}"
     )
+
+
+def _files(folder: Path) -> list[Path]:
+    """What lies in the folder but other folders: some archives unpack each file into one that is called the same."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
 
 
 def _read_pair(images_file: Path, labels_file: Path) -> Labelled[np.ndarray]:

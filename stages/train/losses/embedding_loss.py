@@ -46,7 +46,7 @@ class EmbeddingLoss(keras.losses.Loss):
 
     @property
     def collapsed(self) -> float | None:
-        """The loss when all embeddings are one point; None where that tells nothing."""
+        """The mean of the values when all embeddings are one point; None where that tells nothing."""
         return None
 
     def head(self, embedding_dim: int) -> keras.Model | None:

@@ -92,9 +92,9 @@ class TripletLoss(EmbeddingLoss):
         return _values(y_pred, self.margin, self.soft, self.distance_metric)
 
     @property
-    def collapsed(self) -> float | None:
-        """The margin, or log 2 if soft: all distances are 0. A sum depends on the number of triplets."""
-        return None if self.reduction == "sum" else hinge_at_a_point(self.margin, self.soft)
+    def collapsed(self) -> float:
+        """The margin, or log 2 if soft: all distances are 0."""
+        return hinge_at_a_point(self.margin, self.soft)
 
 
 def _values(y_pred: Tensor, margin: float, soft: bool, metric: str) -> Tensor:
