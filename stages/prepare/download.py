@@ -16,7 +16,7 @@ from stages.prepare import class_folders, mnist_layout
 from stages.prepare.fetching import PARTS, Fetched, fetch
 
 
-def download(name: str, folder: str | Path, splits: Sequence[str] = ()) -> None:
+def download(name: str, folder: str | Path, splits: Sequence[str] = (), label: str = "label") -> None:
     """Download, write CSV files or class folders into `folder`, and have DVC track them.
 
     Grey images of one size and at most 64 pixels a side become the four files of the MNIST layout, if there are both
@@ -27,9 +27,11 @@ def download(name: str, folder: str | Path, splits: Sequence[str] = ()) -> None:
         name: of a TFDS data set of images with one label each.
         folder: where to; made if it does not exist.
         splits: of the data set, for training and perhaps for test; by default `train` and, if there is one, `test`.
+        label: the name of the feature that is the class.
 
     Raises:
-        UserError: no such data set, one of another kind, a server that is not reachable, a count that is wrong.
+        UserError: no such data set, one of another kind, splits that share images, a server that is not reachable, a
+            count that is wrong.
     """
     folder = Path(folder)
     present = _present(folder)
@@ -37,7 +39,7 @@ def download(name: str, folder: str | Path, splits: Sequence[str] = ()) -> None:
     if present and (set(present) >= ours or set(present) - ours):
         print(f"{folder}: found {', '.join(present)}; nothing downloaded")
     else:
-        _write(fetch(name, splits, folder), folder)
+        _write(fetch(name, splits, label, folder), folder)
     _track(folder)
 
 
@@ -45,13 +47,13 @@ def _write(fetched: Fetched, folder: Path) -> None:
     parts = list(fetched.splits)
     if fetched.fits_csv and len(parts) == len(PARTS):
         mnist_layout.write(folder, {part: fetched.arrays(part) for part in parts})
-        kind = "CSV files"
+        kind, source = "CSV files", "mnist"
     else:
         examples = {part: (fetched.count(part), fetched.examples(part)) for part in parts}
         class_folders.write(folder, examples, fetched.names)
-        kind = f"class folders, which data=folder data.path={folder} reads"
+        kind, source = "class folders", "folder"
     counts = " and ".join(f"{fetched.count(part)} {part}" for part in parts)
-    print(f"{folder}: wrote {counts} images as {kind}")
+    print(f"{folder}: wrote {counts} images as {kind}, which -S data={source} -S data.path={folder} reads")
 
 
 def _track(folder: Path) -> None:
@@ -96,12 +98,13 @@ def _main() -> None:
         help="splits to train and to test on, as in `--split train validation` or `--split 'train[:80%%]' "
         "'train[80%%:]'` (default: train and, if there is one, test)",
     )
+    parser.add_argument("--label", metavar="KEY", default="label", help="feature that is the class (default: label)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args()
     if len(options.split) > len(PARTS):
         parser.error(f"--split: found {len(options.split)} splits, expected one to train on and one to test on")
     folder = options.to or Path("data", options.name.replace("/", "-"))
-    call_or_exit("download", lambda: download(options.name, folder, options.split), debug=options.debug)
+    call_or_exit("download", lambda: download(options.name, folder, options.split, options.label), debug=options.debug)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Data sets of TensorFlow Datasets: fetched, checked, and read as arrays or one example after the other."""
 
+import itertools
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,15 +30,17 @@ class Fetched:
     Attributes:
         builder: of TFDS.
         splits: what to read by the name of the part, `train` and perhaps `test`.
+        label: the name of the feature that is the class.
     """
 
     builder: Any
     splits: dict[str, str]
+    label: str
 
     @property
     def names(self) -> list[str]:
         """Of the classes."""
-        return self.builder.info.features["label"].names
+        return self.builder.info.features[self.label].names
 
     @property
     def fits_csv(self) -> bool:
@@ -52,7 +55,7 @@ class Fetched:
         """All images, uint8 `[N, H, W, C]`, and the names of their classes."""
         batches = list(self._read(part, _AT_ONCE))
         images = np.concatenate([batch["image"] for batch in batches])
-        labels = np.concatenate([batch["label"] for batch in batches])
+        labels = np.concatenate([batch[self.label] for batch in batches])
         self._check(part, len(images), int(labels.min(initial=0)))
         return images, [self.names[label] for label in labels]
 
@@ -61,7 +64,7 @@ class Fetched:
         number = 0
         with bar(part, self.count(part), "images") as progress:
             for number, example in enumerate(self._read(part, None), 1):
-                label = int(example["label"])
+                label = int(example[self.label])
                 if label < 0:
                     self._check(part, number, label)
                 yield example["image"], label
@@ -86,23 +89,25 @@ class Fetched:
             )
 
 
-def fetch(name: str, splits: Sequence[str], folder: Path) -> Fetched:
+def fetch(name: str, splits: Sequence[str], label: str, folder: Path) -> Fetched:
     """Download a data set, unless an earlier download is complete.
 
     Args:
         name: of the data set.
         splits: for training and perhaps for test, as TFDS writes them (`train[:80%]`); none for `train` and `test`.
+        label: the name of the feature that is the class.
         folder: where a user may put other files instead, for messages.
 
     Raises:
-        UserError: no such data set or split, one of another kind, a server that is not reachable.
+        UserError: no such data set or split, one of another kind, splits that share images, a server that is not
+            reachable.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow_datasets as tfds
 
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    builder = _builder(tfds, name)
+    builder = _builder(tfds, name, label)
     files = mnist_layout.names(PARTS) if _fits_csv(builder) else [f"{part}/<class>/<image>.png" for part in PARTS]
     by_hand = f"or put {', '.join(files)} into {folder} by hand"
     if not builder.data_path.exists():
@@ -115,7 +120,7 @@ def fetch(name: str, splits: Sequence[str], folder: Path) -> Fetched:
         ) from None
     except (OSError, tfds.download.DownloadError, _damaged(tfds)) as error:
         raise UserError(f"{name}: download failed ({said_by(error)}); try again, {by_hand}") from None
-    return Fetched(builder, _parts(builder, splits))
+    return Fetched(builder, _parts(builder, splits), label)
 
 
 def _damaged(tfds: Any) -> type[Exception]:
@@ -123,7 +128,7 @@ def _damaged(tfds: Any) -> type[Exception]:
     return tfds.core.download.download_manager.NonMatchingChecksumError
 
 
-def _builder(tfds: Any, name: str) -> Any:
+def _builder(tfds: Any, name: str, label: str) -> Any:
     # The cache must outlive an experiment's temporary copy of the repository.
     cache = Path(os.environ.get("DVC_ROOT", _ROOT)) / ".tfds"
     try:
@@ -132,9 +137,21 @@ def _builder(tfds: Any, name: str) -> Any:
         raise UserError(
             f"{name}: no such data set, expected one of TensorFlow Datasets, such as mnist or kmnist"
         ) from None
-    image, label = (dict(builder.info.features).get(key) for key in ("image", "label"))
-    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
-        raise UserError(f"{name}: found no image with a label, expected a data set for image classification")
+    except (ValueError, OSError) as error:
+        family, _, chosen = name.partition("/")
+        known = tfds.builder_cls(family).builder_configs
+        if chosen and chosen not in known:
+            expected = " or ".join(f"{family}/{configuration}" for configuration in known) or family
+            raise UserError(f"{name}: no such configuration or version, expected {expected}") from None
+        raise UserError(f"{name}: {said_by(error)}") from None
+    features = dict(builder.info.features)
+    image = features.get("image")
+    if not isinstance(image, tfds.features.Image):
+        raise UserError(f"{name}: found no image, expected a data set for image classification")
+    classes = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    if label not in classes:
+        expected = f"--label {' or '.join(classes)}" if classes else "a data set for image classification"
+        raise UserError(f"{name}: found no class called {label}, expected {expected}")
     if image.shape[2] not in CHANNELS or np.dtype(image.np_dtype) != np.uint8:
         raise UserError(
             f"{name}: found {np.dtype(image.np_dtype).name} images of shape {list(image.shape)}, expected uint8 and "
@@ -169,4 +186,18 @@ def _parts(builder: Any, splits: Sequence[str]) -> dict[str, str]:
             raise UserError(f"{builder.name}: found no split {split}, expected some of {', '.join(there)}") from None
     if not splits and "train" not in chosen:
         raise UserError(f"{builder.name}: found splits {', '.join(there)}, expected train; choose by --split")
+    if len(chosen) == len(PARTS) and _overlap(*(builder.info.splits[split] for split in chosen)):
+        raise UserError(
+            f"{builder.name}: found images that are in {chosen[0]} and in {chosen[1]}, expected splits that share none"
+        )
     return dict(zip(PARTS, chosen, strict=False))
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    """Whether two splits share examples: each says which ones of which files it takes."""
+    return any(
+        mine.filename == theirs.filename
+        and mine.skip < theirs.skip + theirs.take
+        and theirs.skip < mine.skip + mine.take
+        for mine, theirs in itertools.product(one.file_instructions, other.file_instructions)
+    )

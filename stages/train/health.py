@@ -82,8 +82,8 @@ def check_collapse(steps_at_a_point: int, row: Row, step: int, rate: Callable[[]
     raise UserError(
         f"the embedding collapsed to a point, seen at step {step:,}: for {PATIENCE} steps found the loss at what a "
         f"point costs, {_cost_of_a_point(loss, rows):.3g} (now {row['step_loss']:.3g}), mean distance to the hardest "
-        f"negative {row['hardest_negative']:.2g}, mean length {row['norm']:.3g}, learning rate {rate():.3g}; {advice(loss)}, or "
-        "more numbers an embedding (network.embedding_dim)"
+        f"negative {row['hardest_negative']:.2g}, mean length {row['norm']:.3g}, learning rate {rate():.3g}; "
+        f"{advice(loss)}, or more numbers an embedding (network.embedding_dim)"
     )
 
 

@@ -92,14 +92,32 @@ def test_a_count_that_is_wrong_leaves_no_file(tmp_path: Path, tfds: Any) -> None
     ("name", "message"),
     [
         ("mnits", "mnits: no such data set, expected one of TensorFlow Datasets"),
-        ("iris", "iris: found no image with a label"),
+        ("iris", "iris: found no image, expected a data set for image classification"),
+        ("emnist/leters", "emnist/leters: no such configuration or version, expected emnist/byclass or emnist/bymerge"),
+        ("mnist/leters", "mnist/leters: no such configuration or version, expected mnist"),
+        ("i_naturalist2021", "i_naturalist2021: Failed to construct dataset"),
+        ("stanford_online_products", "found no class called label, expected --label class_id or super_class_id"),
+        ("lfw", "lfw: found no class called label, expected a data set for image classification"),
     ],
 )
 def test_data_sets_that_do_not_fit_are_refused(tmp_path: Path, tfds: Any, name: str, message: str) -> None:
     with pytest.raises(UserError) as refused:
         download(name, tmp_path / "data")
-    assert str(refused.value).startswith(message)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_the_feature_that_is_the_class_can_be_chosen(tmp_path: Path, tfds: Any) -> None:
+    name = "stanford_online_products"
+    write_metadata(tfds, name, tmp_path / "metadata", {"train": 6, "test": 6})
+    with tfds.testing.mock_data(num_examples=6, data_dir=str(tmp_path / "metadata")):
+        download(name, tmp_path / "data", label="super_class_id")
+        builder = tfds.builder(name)
+        mocked = list(tfds.as_numpy(builder.as_dataset(split="test")))
+    names = builder.info.features["super_class_id"].names
+    assert [label for label, _ in read_folders(tmp_path / "data")["test"]] == [
+        names[example["super_class_id"]] for example in mocked
+    ]
 
 
 def read_folders(folder: Path) -> dict[str, list[tuple[str, list[Any]]]]:
@@ -164,9 +182,13 @@ def test_images_without_a_label_are_refused(tmp_path: Path, tfds: Any, monkeypat
     [
         (["train", "valid"], "mnist: found no split valid, expected some of test, train"),
         (["train[:x%]"], "mnist: found no split train[:x%], expected some of test, train"),
+        (["train", "train"], "mnist: found images that are in train and in train, expected splits that share none"),
+        (["train[:75%]", "train[50%:]"], "mnist: found images that are in train[:75%] and in train[50%:], expected"),
     ],
 )
-def test_splits_that_are_not_there_are_refused(tmp_path: Path, tfds: Any, splits: list[str], message: str) -> None:
+def test_splits_that_are_not_there_or_share_images_are_refused(
+    tmp_path: Path, tfds: Any, splits: list[str], message: str
+) -> None:
     write_metadata(tfds, "mnist", tmp_path / "metadata", {"train": 4, "test": 4})
     with (
         tfds.testing.mock_data(num_examples=4, data_dir=str(tmp_path / "metadata")),

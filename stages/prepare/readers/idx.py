@@ -46,8 +46,8 @@ def read(folder: str | Path) -> tuple[Labelled[np.ndarray], Labelled[np.ndarray]
 def _only(folder: Path, words: tuple[str, ...], kind: str) -> Path:
     patterns = [f"*{word}*{kind}*idx{_KINDS[kind]}*{ending}" for word in words for ending in _ENDINGS]
     found = [path for path in _files(folder) if any(fnmatchcase(path.name.lower(), pattern) for pattern in patterns)]
-    names = {path.name for path in found}
-    found = [path for path in found if path.suffix != ".gz" or path.stem not in names]
+    there = {path.name for path in found}
+    found = [path for path in found if path.suffix != ".gz" or path.stem not in there]
     if len(found) == 1:
         check_ordinary(found[0])
         return found[0]
