@@ -45,7 +45,7 @@ class Data(Section):
     source: Literal["csv", "folder", "idx"]
     shape: list[Count] | None  # of CSV: [H, W] or [H, W, C]; None: square and grey, from the number of columns
     image_size: Side | None  # side in pixels to which the square in the middle is resized; None: as it is
-    holdout_classes: list[ClassName]  # names of classes that are tested and never trained on
+    holdout_classes: list[ClassName] | None  # tested and never trained on; None: the classes that only test has
     validation: Annotated[float, Field(gt=0, le=0.5)]  # share of the training images
     transpose: bool | None = None  # rows for columns, as EMNIST's files need it
     # Of source folder alone.

@@ -43,14 +43,14 @@ class Classes:
         return np.flatnonzero(~np.isin(self.train_labels, self.held_out))
 
 
-def index_classes(train: Labelled[Images], test: Labelled[Images], holdout: Sequence[str | int] = ()) -> Classes:
+def index_classes(train: Labelled[Images], test: Labelled[Images], holdout: Sequence[str | int] | None = ()) -> Classes:
     """Number the classes of the training images and those that are held out, which the test images alone may have.
 
     Args:
         train: what the training files hold.
         test: what the test files hold.
         holdout: names of the classes to hold out, compared as classes are: 6, "6" and "06" are one where the training
-            files name classes by integers. A name given twice counts once.
+            files name classes by integers. A name given twice counts once. None: the classes that only test has.
 
     Raises:
         UserError: only one class in the training files, or less than two left; a held-out class that is not there or
@@ -60,6 +60,8 @@ def index_classes(train: Labelled[Images], test: Labelled[Images], holdout: Sequ
     train_keys, test_keys = ([_key(name, integers) for name in part.names] for part in (train, test))
     if len(set(train_keys)) < 2:
         raise UserError(f"{train.place(0)}: found only one class, {str(train_keys[0])!r}, expected at least two")
+    if holdout is None:
+        holdout = [name for name, key in zip(test.names, test_keys, strict=True) if key not in {*train_keys}]
     held_out = {_key(str(name).strip(), integers): name for name in holdout}
     _check_held_out(held_out, train_keys, test_keys, train.files[-1], test.files[-1])
     classes = _in_order({*train_keys, *held_out})
@@ -72,6 +74,7 @@ def index_classes(train: Labelled[Images], test: Labelled[Images], holdout: Sequ
     )
     _check_training_images(indexed, train)
     _check_test_images(indexed, test, train.files[-1])
+    _tell_of_merged(train, train_keys)
     return indexed
 
 
@@ -97,6 +100,15 @@ def listed(names: Sequence[str]) -> str:
     '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …'
     """
     return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
+
+
+def and_more(count: int) -> str:
+    """What follows the first class of so many that are found wanting.
+
+    >>> and_more(1), and_more(3)
+    ('', ' and of 2 more classes')
+    """
+    return f" and of {count - 1} more class{'es' if count > 2 else ''}" if count > 1 else ""
 
 
 def _key(name: str, integers: bool) -> Key:
@@ -132,8 +144,8 @@ def _check_training_images(classes: Classes, train: Labelled[Images]) -> None:
     if len(single):
         row = int(np.flatnonzero(classes.train_labels == single[0])[0])
         raise UserError(
-            f"{train.place(row)}: found the only training image of class {classes.names[single[0]]!r}, "
-            "expected at least two of each"
+            f"{train.place(row)}: found the only training image of class {classes.names[single[0]]!r}"
+            f"{and_more(len(single))}, expected at least two of each"
         )
 
 
@@ -142,6 +154,17 @@ def _check_test_images(classes: Classes, test: Labelled[Images], train_file: str
     if len(unknown):
         row = int(unknown[0])
         raise UserError(
-            f"{test.place(row)}: found class {test.names[test.codes[row]]!r}, expected one of those in {train_file} "
-            "or in data.holdout_classes"
+            f"{test.place(row)}: found an image of class {test.names[test.codes[row]]!r}"
+            f"{and_more(len(np.unique(test.codes[unknown])))}, expected one of those in {train_file} or in "
+            "data.holdout_classes (null: all that only test has)"
         )
+
+
+def _tell_of_merged(train: Labelled[Images], keys: list[Key]) -> None:
+    """Say where two spellings are one class, which of folders may not be meant."""
+    written: dict[Key, list[str]] = {}
+    for key, name in zip(keys, train.names, strict=True):
+        written.setdefault(key, []).append(name)
+    merged = [" and ".join(names) for names in written.values() if len(names) > 1]
+    if merged:
+        print(f"{train.files[-1]}: took for one class each: {listed(merged)}")

@@ -5,29 +5,33 @@ from collections.abc import Sequence
 import numpy as np
 
 from stages.errors import UserError
-from stages.prepare.classes import listed, matching
+from stages.prepare.classes import and_more, listed, matching
 from stages.prepare.images import Images
 from stages.prepare.labelled import Labelled, chosen
 from stages.prepare.splits import TEST, stratified
 
 
 def divide(
-    whole: Labelled[Images], share: float | None, holdout: Sequence[str | int], seed: int
+    whole: Labelled[Images], share: float | None, holdout: Sequence[str | int] | None, seed: int
 ) -> tuple[Labelled[Images], Labelled[Images]]:
     """Split off the test images: all images of the held-out classes, and a share of each other class.
 
     Args:
         whole: all images.
         share: of the images of the other classes, above 0 and at most 0.5; None: none of them.
-        holdout: names of classes, of which some may not exist.
+        holdout: names of classes, of which some may not exist; None is for files that are divided already.
         seed: of the draw.
 
     Returns:
         Training and test images, both in the order in which they were.
 
     Raises:
-        UserError: no test image, or a class of which less than two images are left for training.
+        UserError: no names of classes, no test image, or a class of which less than two images are left for training.
     """
+    if holdout is None:
+        raise UserError(
+            f"data.holdout_classes: found null and no folder test in {whole.files[0]}, expected names of classes"
+        )
     held_out = np.isin(whole.codes, matching(whole.names, holdout))
     train, test = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     left = len(np.unique(whole.codes[train]))
@@ -51,11 +55,12 @@ def _drawn(
     whole: Labelled[Images], train: np.ndarray, test: np.ndarray, share: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     before = np.bincount(whole.codes[train], minlength=len(whole.names))
-    if (before == 1).any():
-        row = int(train[whole.codes[train] == np.flatnonzero(before == 1)[0]][0])
+    single = np.flatnonzero(before == 1)
+    if len(single):
+        row = int(train[whole.codes[train] == single[0]][0])
         raise UserError(
-            f"{whole.place(row)}: found the only image of class {whole.names[whole.codes[row]]!r}, "
-            "expected at least two of each"
+            f"{whole.place(row)}: found the only image of class {whole.names[whole.codes[row]]!r}"
+            f"{and_more(len(single))}, expected at least two of each"
         )
     kept, drawn = stratified(whole.codes[train], share, seed, TEST)
     after = np.bincount(whole.codes[train[kept]], minlength=len(whole.names))

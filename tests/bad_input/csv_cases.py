@@ -272,8 +272,8 @@ _SPOILED: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "class that training lacks",
         rewrite("test_labels.csv", [*small.labels(11), "9"]),
-        "{}/test_labels.csv: row 12: found class '9', expected one of those in train_labels.csv "
-        "or in data.holdout_classes",
+        "{}/test_labels.csv: row 12: found an image of class '9', expected one of those in train_labels.csv "
+        "or in data.holdout_classes (null: all that only test has)",
     ),
     (
         "two candidates",

@@ -96,6 +96,12 @@ def test_held_out_classes_of_a_divided_folder_are_reported(tmp_path: Path) -> No
         ),
         (
             "a a b b",
+            None,
+            None,
+            "data.holdout_classes: found null and no folder test in all/, expected names of classes",
+        ),
+        (
+            "a a b b",
             0.5,
             [],
             "data.test: found 0.5, which leaves one of the 2 images of class 'a' for training, expected at least two; "
@@ -118,7 +124,7 @@ def test_held_out_classes_of_a_divided_folder_are_reported(tmp_path: Path) -> No
     ],
 )
 def test_what_cannot_be_divided_is_refused_in_one_line(
-    words: str, share: float | None, holdout: list[str | int], message: str
+    words: str, share: float | None, holdout: list[str | int] | None, message: str
 ) -> None:
     with pytest.raises(UserError) as refused:
         divide(labelled(words.split()), share, holdout, seed=0)

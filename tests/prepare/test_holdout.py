@@ -24,7 +24,7 @@ def labelled(part: str, words: Sequence[str]) -> Labelled:
     return Labelled(images, codes, names, [f"{part}.csv"], lambda row: f"{part}.csv: row {row + 1}")
 
 
-def index(train: str, test: str, holdout: Sequence[str | int]) -> Classes:
+def index(train: str, test: str, holdout: Sequence[str | int] | None) -> Classes:
     return index_classes(labelled("train", train.split()), labelled("test", test.split()), holdout)
 
 
@@ -45,15 +45,18 @@ def index(train: str, test: str, holdout: Sequence[str | int]) -> Classes:
         ("0 0 2 2", "odd 0", ["odd"], ["0", "2", "odd"], [2]),
         ("ant ant cat cat", "bee", ["bee"], ["ant", "bee", "cat"], [1]),
         ("0 0 1 1", "1", [], ["0", "1"], []),
+        ("0 0 2 2", "3 1 02 1", None, ["0", "1", "2", "3"], [1, 3]),
+        ("ant ant cat cat", "bee dog", None, ["ant", "bee", "cat", "dog"], [1, 3]),
+        ("0 0 1 1", "1", None, ["0", "1"], []),
     ],
     ids=[
         "number", "text", "zero in front", "sign and blanks", "twice", "several", "word", "number among words",
         "zero in front among words", "one training image", "in test only", "word in test only beside integers",
-        "word in test only", "none",
+        "word in test only", "none", "all in test only", "all words in test only", "none in test only",
     ],
 )  # fmt: skip
 def test_a_class_is_named_as_it_is_written_or_meant(
-    train: str, test: str, holdout: list[str | int], names: list[str], held_out: list[int]
+    train: str, test: str, holdout: list[str | int] | None, names: list[str], held_out: list[int]
 ) -> None:
     classes = index(train, test, holdout)
     assert classes.names == names
@@ -103,7 +106,22 @@ def test_a_class_is_named_as_it_is_written_or_meant(
             "0 0 1 1",
             "0 2 3",
             [2],
-            "test.csv: row 3: found class '3', expected one of those in train.csv or in data.holdout_classes",
+            "test.csv: row 3: found an image of class '3', expected one of those in train.csv or in "
+            "data.holdout_classes (null: all that only test has)",
+        ),
+        (
+            "0 0 1 1",
+            "0 4 2 3 4",
+            [],
+            "test.csv: row 2: found an image of class '4' and of 2 more classes, expected one of those in train.csv "
+            "or in data.holdout_classes (null: all that only test has)",
+        ),
+        (
+            "0 0 1 1 2 3",
+            "0",
+            [],
+            "train.csv: row 5: found the only training image of class '2' and of 1 more class, expected at least two "
+            "of each",
         ),
     ],
     ids=[
@@ -117,6 +135,8 @@ def test_a_class_is_named_as_it_is_written_or_meant(
         "one class in the file",
         "another with one training image",
         "another in test only",
+        "several in test only",
+        "several with one training image",
     ],
 )
 def test_what_cannot_be_held_out_is_refused_in_one_line(
@@ -213,3 +233,8 @@ def test_too_small_a_share_for_the_classes_that_are_left(tmp_path: Path) -> None
     write_five_classes(tmp_path)
     with pytest.raises(UserError, match="data.validation: found 0.01, which gives none of 30 training images"):
         prepare(tmp_path, tmp_path / "out", holdout_classes=[1, 3], validation=0.01)
+
+
+def test_spellings_that_are_one_class_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert index("1 01 2 2 +2", "1", []).names == ["1", "2"]
+    assert capsys.readouterr().out == "train.csv: took for one class each: +2 and 2, 01 and 1\n"

@@ -45,7 +45,9 @@ def read(folder: str | Path) -> tuple[Labelled[np.ndarray], Labelled[np.ndarray]
 
 def _only(folder: Path, words: tuple[str, ...], kind: str) -> Path:
     patterns = [f"*{word}*{kind}*idx{_KINDS[kind]}*{ending}" for word in words for ending in _ENDINGS]
-    found = [path for path in _files(folder) if any(fnmatchcase(path.name.lower(), pattern) for pattern in patterns)]
+    shown = sorted(path for path in folder.glob("*") if not path.name.startswith("."))
+    found = [path for path in shown if any(fnmatchcase(path.name.lower(), pattern) for pattern in patterns)]
+    found = [path for path in found if not path.is_dir()] or found  # some archives unpack a file into such a folder
     there = {path.name for path in found}
     found = [path for path in found if path.suffix != ".gz" or path.stem not in there]
     if len(found) == 1:
@@ -62,13 +64,6 @@ def _only(folder: Path, words: tuple[str, ...], kind: str) -> Path:
         f"{folder}: found no *{described}; expected images and labels of train and of t10k or test, such as "
         f"train-images-idx3-ubyte.gz{advice(folder, 'idx')}"
     )
-
-
-def _files(folder: Path) -> list[Path]:
-    """What lies in the folder but other folders: some archives unpack each file into one that is called the same."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
 
 
 def _read_pair(images_file: Path, labels_file: Path) -> Labelled[np.ndarray]:
