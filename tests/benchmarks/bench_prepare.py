@@ -25,6 +25,7 @@ MNIST = next(
     _ROOT / "data/mnist",
 )
 REPEATS = 5
+Works = dict[str, Callable[[Path], None]]
 
 
 def main() -> None:
@@ -32,15 +33,15 @@ def main() -> None:
     if not any(folder.glob("*.csv*")):
         print(f"{folder}: not there; give the folder of MNIST's CSV files as argument")
         return
-    of_csv = {
+    of_csv: Works = {
         "Arrow, uint8 columns": arrow_alone,
         "readers.csv (all four files)": read,
         "prepare (reads, splits, writes)": partial(prepare, "mnist"),
     }
-    of_png = {"Pillow, two threads": pillow_alone, "prepare, PNG files": partial(prepare, "folder")}
+    of_png: Works = {"Pillow, two threads": pillow_alone, "prepare, PNG files": partial(prepare, "folder")}
     with tempfile.TemporaryDirectory() as pictures:
         in_a_fresh_process(write_pictures, folder, Path(pictures))
-        kinds: list[tuple[Path, dict[str, Callable[[Path], None]]]] = [(folder, of_csv), (Path(pictures), of_png)]
+        kinds = [(folder, of_csv), (Path(pictures), of_png)]
         # First, while this process is small: a child's peak begins with its parent's size.
         peaks = {name: megabytes(work, where) for where, works in kinds for name, work in works.items()}
         print(f"{'':<32} {'seconds':>8} {'ratio':>6} {'MB above the interpreter':>25}")
