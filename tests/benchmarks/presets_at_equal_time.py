@@ -3,7 +3,8 @@
 python -m tests.benchmarks.presets_at_equal_time [--data-path data/mnist] [--seconds 180] [--only NAME …] [--times FILE]
 
 It takes the better part of an hour, so `make bench` leaves it out. The steps are timed first, one preset after the
-other, on a machine that should have nothing else to do; how long the trainings then take changes none of their figures.
+other, on a machine that should have nothing else to do, as the median of 40, so that validation, saving and the first
+step, which builds the graph, are not counted; how long the trainings then take changes none of their figures.
 """
 
 import argparse
