@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
+from keras.src.legacy.saving import legacy_h5_format  # Keras reads this layout, and no longer offers to write it
 
 from stages.errors import UserError
 from stages.train import strategy
@@ -88,6 +90,16 @@ def test_resnet50_takes_weights_from_a_file(colour, grey):
     backbone = colour.weights[:-2]  # without the dense layer
     assert len(backbone) == len(grey.weights) == 318
     for found, expected in zip(grey.weights, backbone, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_resnet50_takes_a_file_in_the_layout_in_which_its_weights_are_published(colour, tmp_path):
+    path = tmp_path / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    backbone = keras.Model(colour.input, colour.get_layer("features").output)
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, backbone)
+    loaded = resnet50((8, 8, 3), None, str(path))
+    for found, expected in zip(loaded.weights, backbone.weights, strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
