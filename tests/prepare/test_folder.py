@@ -140,6 +140,14 @@ def test_test_images_without_classes_are_told_and_not_read(tmp_path: Path, capsy
     assert capsys.readouterr().out == f"{tmp_path}: ignored folders beside train (test)\n"
 
 
+def test_names_cannot_command_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small.write_folders(tmp_path, GREY, LABELS)
+    (tmp_path / "ant" / "\x1b[2Ja\nb").write_text("no image")
+    reader.read(tmp_path, PLAIN)
+    said = "ignored files that are not called .png, .jpg or .jpeg (�[2Ja�b)"
+    assert capsys.readouterr().out == f"{tmp_path}: {said}\n"
+
+
 def test_nothing_is_said_where_nothing_is_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small.write_folders(tmp_path, GREY, LABELS)
     reader.read(tmp_path, PLAIN)

@@ -33,8 +33,9 @@ class Ignored:
 
 
 def as_text(path: str | Path) -> str:
-    """A name or path as a terminal can show it: it need not be UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    """A name or path as a terminal can show it and does not obey it: it need not be UTF-8, and may hold anything."""
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def classes_in(part: Path, root: Path, ignored: Ignored) -> dict[str, list[str]]:
