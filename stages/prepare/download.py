@@ -53,9 +53,8 @@ def _write(fetched: Fetched, folder: Path) -> None:
         class_folders.write(folder, examples, fetched.names)
         kind, source = "class folders", "folder"
     counts = " and ".join(f"{fetched.count(part)} {part}" for part in parts)
-    print(
-        f"{folder}: wrote {counts} images as {kind}, which `-S data={source} -S data.path={folder} -S data.name={folder.name}` reads"
-    )
+    settings = f"-S data={source} -S data.path={folder} -S data.name={folder.name}"
+    print(f"{folder}: wrote {counts} images as {kind}, which `{settings}` reads")
 
 
 def _track(folder: Path) -> None:
