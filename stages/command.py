@@ -87,6 +87,16 @@ def _check_unchanged(params_file: str, arguments: Mapping[str, Any]) -> None:
         )
 
 
+def _nobody_reads() -> bool:
+    """Whether the reader of what is printed has had enough, as `head` has; print to nowhere from now on then."""
+    try:
+        os.write(sys.stdout.fileno(), b"\n")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes at its end
+        return True
+    return False
+
+
 def call_or_exit(name: str, call: Callable[[], None], *, debug: bool) -> None:
     """Call; after an error that the user can do something about, or a signal, print one line and exit.
 
@@ -94,6 +104,11 @@ def call_or_exit(name: str, call: Callable[[], None], *, debug: bool) -> None:
     """
     try:
         call()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if debug or not _nobody_reads():
+            raise
+        sys.exit(1)
     except KeyboardInterrupt as error:
         tell(f"{name}: interrupted; {str(error) or 'run it again'}")
         sys.exit(error.status if isinstance(error, Interrupted) else 128 + signal.SIGINT)

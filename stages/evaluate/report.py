@@ -1,5 +1,6 @@
 """All measures of all systems on validation and test, as plain numbers: no file is read or written here."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -296,8 +297,15 @@ def _calibrate(scores: verification.Scores, far: float | None, scored_by: str) -
         # Nine significant digits, not six behind the point: an embedding may have any scale.
         "threshold": None if threshold is None else float(f"{threshold:.9g}"),
     }
+    if threshold is not None and scored_by == "head":
+        # Beside the distance, which is the logit negated, what `head.keras` gives.
+        return {
+            **found,
+            "accept_if": "probability >= this one",
+            "probability": 0.5 * (1.0 - math.tanh(0.5 * threshold)),
+        }
     if threshold is not None:
-        return found
+        return {**found, "accept_if": "distance <= threshold"}
     same, different = len(scores.same), len(scores.different)
     because = f"{CALIBRATED_ON} has {same:,} same and {different:,} different pairs, expected some of both"
     if far is not None:

@@ -154,8 +154,10 @@ def _notes(counts: Mapping[str, Any], threshold: Mapping[str, Any], view: str) -
     )
     if threshold["threshold"] is not None:
         rates = threshold[view]
+        by_head = threshold["scored_by"] == "head"
+        chosen = f"probability {threshold['probability']:.4g}" if by_head else f"{threshold['threshold']:.4g}"
         lines.append(
-            f"threshold {threshold['threshold']:.4g}, chosen on validation ({threshold['by']}): "
+            f"threshold {chosen}, chosen on validation ({threshold['by']}): "
             f"FAR {number(rates['far'])}, VAL {number(rates['val'])}."
         )
     return lines

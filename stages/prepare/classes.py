@@ -102,13 +102,15 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 
-def and_more(count: int) -> str:
-    """What follows the first class of so many that are found wanting.
+def and_more(names: Sequence[str]) -> str:
+    """What follows the first of the classes that are found wanting.
 
-    >>> and_more(1), and_more(3)
-    ('', ' and of 2 more classes')
+    >>> and_more(["ant"]), and_more(["ant", "bee", "cat"])
+    ('', ' and of 2 more classes (bee, cat)')
     """
-    return f" and of {count - 1} more class{'es' if count > 2 else ''}" if count > 1 else ""
+    if len(names) == 1:
+        return ""
+    return f" and of {len(names) - 1} more class{'es' if len(names) > 2 else ''} ({listed(names[1:])})"
 
 
 def _key(name: str, integers: bool) -> Key:
@@ -145,7 +147,7 @@ def _check_training_images(classes: Classes, train: Labelled[Images]) -> None:
         row = int(np.flatnonzero(classes.train_labels == single[0])[0])
         raise UserError(
             f"{train.place(row)}: found the only training image of class {classes.names[single[0]]!r}"
-            f"{and_more(len(single))}, expected at least two of each"
+            f"{and_more([classes.names[code] for code in single])}, expected at least two of each"
         )
 
 
@@ -153,10 +155,11 @@ def _check_test_images(classes: Classes, test: Labelled[Images], train_file: str
     unknown = np.flatnonzero(classes.test_labels < 0)
     if len(unknown):
         row = int(unknown[0])
+        names = [test.names[code] for code in dict.fromkeys(test.codes[unknown].tolist())]
+        unlabelled = "; images without labels are no test images" if len(test.names) == 1 else ""
         raise UserError(
-            f"{test.place(row)}: found an image of class {test.names[test.codes[row]]!r}"
-            f"{and_more(len(np.unique(test.codes[unknown])))}, expected one of those in {train_file} or in "
-            "data.holdout_classes (null: all that only test has)"
+            f"{test.place(row)}: found an image of class {names[0]!r}{and_more(names)}, expected one of those in "
+            f"{train_file} or in data.holdout_classes (null: all that only test has){unlabelled}"
         )
 
 

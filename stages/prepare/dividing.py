@@ -60,7 +60,7 @@ def _drawn(
         row = int(train[whole.codes[train] == single[0]][0])
         raise UserError(
             f"{whole.place(row)}: found the only image of class {whole.names[whole.codes[row]]!r}"
-            f"{and_more(len(single))}, expected at least two of each"
+            f"{and_more([whole.names[code] for code in single])}, expected at least two of each"
         )
     kept, drawn = stratified(whole.codes[train], share, seed, TEST)
     after = np.bincount(whole.codes[train[kept]], minlength=len(whole.names))

@@ -41,8 +41,8 @@ def run(data: config.Data, paths: config.Paths, seed: int, threads: int) -> None
         store.save_json(prepared / "classes.json", classes.names)
         store.save_json(prepared / "summary.json", source | _counts(classes, labels))
     sizes = ", ".join(f"{len(labels[name])} {name}" for name in labels)
-    if skipped:
-        print(f"{data.name}: skipped {len(skipped)} images, each with its reason in {prepared / 'summary.json'}")
+    if np.bincount(classes.test_labels).max() < 2:
+        print(f"{data.name}: no class has two test images: of test only the k-NN accuracy can be measured")
     print(f"{data.name}: {sizes} images of {' × '.join(map(str, shape))} in {_described(classes)} → {prepared}")
 
 
@@ -87,5 +87,5 @@ def _per_class(names: list[str], labels: np.ndarray) -> dict[str, int]:
 def _described(classes: Classes) -> str:
     number = f"{len(classes.names)} classes"
     if not len(classes.held_out):
-        return number
+        return f"{number} ({listed(classes.names)})"
     return f"{number}, {len(classes.held_out)} of them held out from training ({listed(classes.held_out_names)})"

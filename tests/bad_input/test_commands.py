@@ -143,3 +143,14 @@ def test_what_may_not_be_read_is_named(
     assert re.fullmatch(pattern(f"prepare: {line}", open_to_all), capfd.readouterr().err)
     (open_to_all / name).chmod(permissions)
     assert contents(open_to_all) == before
+
+
+def test_a_reader_who_has_had_enough_ends_a_command_without_a_word():
+    print_much = "call_or_exit('x', lambda: print(*range(10**6)), debug=False)"
+    command = [sys.executable, "-c", f"from stages.command import call_or_exit; {print_much}"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(1) == "0"
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(20)) == ("", 1)

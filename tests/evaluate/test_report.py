@@ -142,6 +142,12 @@ def test_a_head_tells_the_trained_networks_pairs_apart_and_changes_nothing_else(
             assert by_head.metrics[view][system] == report.metrics[view][system]
     assert (by_head.threshold["scored_by"], report.threshold["scored_by"]) == ("head", "distance")
     assert by_head.threshold["threshold"] == pytest.approx(alone.threshold["threshold"] - 0.25, abs=1e-6)
+    assert (by_head.threshold["accept_if"], report.threshold["accept_if"]) == (
+        "probability >= this one",
+        "distance <= threshold",
+    )
+    logit = np.log(by_head.threshold["probability"] / (1 - by_head.threshold["probability"]))
+    assert logit == pytest.approx(-by_head.threshold["threshold"], abs=1e-6)
     assert by_head.threshold["test"] == alone.threshold["test"]
 
 

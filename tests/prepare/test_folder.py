@@ -107,6 +107,7 @@ def test_what_is_ignored_is_counted(tmp_path: Path, capsys: pytest.CaptureFixtur
         f"{tmp_path}: ignored class folders without an image (cat), files beside the class folders (a.csv), files that "
         "are not called .png, .jpg or .jpeg (2, such as Thumbs.db), folders beside train (valid), hidden files and "
         "folders (3, such as .DS_Store)\n"
+        f"{tmp_path}: found no folder test with class folders, so that test images are split off from train\n"
     )
 
 
@@ -129,6 +130,7 @@ def test_an_image_beside_its_class_folders_makes_no_class_of_train(
     assert (words(train), test) == (LABELS, None)
     assert capsys.readouterr().out == (
         f"{tmp_path}: ignored files beside the class folders (preview.png), folders beside train (valid)\n"
+        f"{tmp_path}: found no folder test with class folders, so that test images are split off from train\n"
     )
 
 
@@ -137,7 +139,23 @@ def test_test_images_without_classes_are_told_and_not_read(tmp_path: Path, capsy
     small.write_picture(tmp_path / "test" / "1.png", GREY[0])
     _, test = reader.read(tmp_path, PLAIN)
     assert test is None
-    assert capsys.readouterr().out == f"{tmp_path}: ignored folders beside train (test)\n"
+    assert capsys.readouterr().out == (
+        f"{tmp_path}: ignored folders beside train (test)\n"
+        f"{tmp_path}: found no folder test with class folders, so that test images are split off from train\n"
+    )
+
+
+def test_it_is_told_where_no_image_lies_in_a_class_folder_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("seg_train", "seg_test"):
+        small.write_folders(tmp_path / name / name, GREY, LABELS)
+    train, _ = reader.read(tmp_path, PLAIN)
+    assert train.names == ["seg_test", "seg_train"]
+    assert capsys.readouterr().out == (
+        f"{tmp_path}: took seg_test, seg_train for classes; their images lie in folders of these: "
+        "seg_test/seg_test/ant/00000.png\n"
+    )
 
 
 def test_names_cannot_command_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,7 +309,7 @@ def test_all_files_that_were_skipped_are_in_the_summary(tmp_path: Path, capsys: 
     run(small.folder_data(folder, skip_unreadable=True), small.paths(tmp_path), seed=0, threads=2)
     summary = tmp_path / "prepared" / "summary.json"
     assert store.load_json(summary)["skipped"] == dict.fromkeys(names, "neither PNG nor JPEG")
-    assert f"small: skipped 12 images, each with its reason in {summary}\n" in capsys.readouterr().out
+    assert "x09.png (neither PNG nor JPEG), …; summary.json has all\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
@@ -323,6 +341,10 @@ def write_two_trains(folder: Path) -> None:
             "{}: found test and no train, expected both, or a folder for each class",
         ),
         (
+            lambda folder: small.write_folders(folder / "unpacked", GREY, LABELS),
+            "{}: found one folder, unpacked, with folders of images; expected data.path={}/unpacked",
+        ),
+        (
             write_two_trains,
             "{}: found Train and train, expected one of them",
         ),
@@ -335,13 +357,13 @@ def write_two_trains(folder: Path) -> None:
             "{}: found no .png, .jpg or .jpeg file in a class folder, expected in/<class>/<image>",
         ),
     ],
-    ids=["missing", "test alone", "two trains", "empty test", "no class"],
+    ids=["missing", "test alone", "one folder more", "two trains", "empty test", "no class"],
 )
 def test_folders_of_another_layout(tmp_path: Path, write: Callable[[Path], object], message: str) -> None:
     write(tmp_path / "in")
     with pytest.raises(UserError) as refused:
         reader.read(tmp_path / "in", PLAIN)
-    assert str(refused.value) == message.format(tmp_path / "in")
+    assert str(refused.value) == message.format(tmp_path / "in", tmp_path / "in")
 
 
 def test_conf_describes_a_folder_that_needs_no_more_than_its_path(tmp_path: Path) -> None:

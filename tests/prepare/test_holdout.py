@@ -113,15 +113,15 @@ def test_a_class_is_named_as_it_is_written_or_meant(
             "0 0 1 1",
             "0 4 2 3 4",
             [],
-            "test.csv: row 2: found an image of class '4' and of 2 more classes, expected one of those in train.csv "
-            "or in data.holdout_classes (null: all that only test has)",
+            "test.csv: row 2: found an image of class '4' and of 2 more classes (2, 3), expected one of those in "
+            "train.csv or in data.holdout_classes (null: all that only test has)",
         ),
         (
             "0 0 1 1 2 3",
             "0",
             [],
-            "train.csv: row 5: found the only training image of class '2' and of 1 more class, expected at least two "
-            "of each",
+            "train.csv: row 5: found the only training image of class '2' and of 1 more class (3), expected at least "
+            "two of each",
         ),
     ],
     ids=[

@@ -55,12 +55,17 @@ def test_files_may_be_called_as_emnist_calls_them_or_as_they_are_unpacked(
     np.testing.assert_array_equal(idx.read(tmp_path)[0].images, IMAGES[..., None])
 
 
-def test_a_file_is_read_and_not_its_packed_twin_or_a_folder_of_its_name(tmp_path: Path) -> None:
+def test_a_file_is_read_and_not_its_packed_twin_or_a_folder_of_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(tmp_path)
     small.write_idx(tmp_path, "train", 255 - IMAGES, LABELS, ".gz")
     (tmp_path / "train-images.idx3-ubyte").mkdir()
     train, _ = idx.read(tmp_path)
     np.testing.assert_array_equal(train.images, IMAGES[..., None])
+    assert (
+        f"{tmp_path}: ignored train-images-idx3-ubyte.gz, for the same is there unpacked\n" in capsys.readouterr().out
+    )
 
 
 def replace(name: str, content: bytes) -> Callable[[Path], None]:

@@ -88,5 +88,6 @@ def test_images_are_resized(tmp_path: Path) -> None:
 def test_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prepared = prepare(DIGITS, tmp_path, name="digits", validation=0.1)
     assert capsys.readouterr().out == (
-        f"digits: 1293 train, 144 validation, 360 test images of 8 × 8 × 1 in 10 classes → {prepared}\n"
+        f"digits: 1293 train, 144 validation, 360 test images of 8 × 8 × 1 in 10 classes "
+        f"(0, 1, 2, 3, 4, 5, 6, 7, 8, 9) → {prepared}\n"
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from stages.errors import UserError
 from stages.prepare import pictures
+from stages.prepare.classes import listed as named
 from stages.prepare.images import Images
 from stages.prepare.labelled import Labelled
 from stages.prepare.pictures import Header
@@ -17,6 +18,7 @@ from stages.prepare.readers.folder_images import Decoded, Reading, headers, refu
 from stages.prepare.readers.kinds import advice
 
 _PARTS = (("train", "training"), ("test", "testing"))  # what their folders may be called
+_BESIDE = "folders beside"
 
 
 def read(folder: str | Path, reading: Reading) -> tuple[Labelled[Images], Labelled[Images] | None]:
@@ -42,7 +44,12 @@ def read(folder: str | Path, reading: Reading) -> tuple[Labelled[Images], Labell
     listed = {part: classes_in(part, folder, ignored) for part in parts}
     if ignored.counts:
         print(f"{folder}: ignored {ignored}")
+    if parts == [folder] and len(listed[folder]) == 1:
+        _refuse_a_wrapper(folder, next(iter(listed[folder])))
+    if len(parts) == 1 and any(kind.startswith(_BESIDE) for kind in ignored.counts):
+        print(f"{folder}: found no folder test with class folders, so that test images are split off from train")
     for part, classes in listed.items():
+        _tell_of_nested(folder, part, classes)
         if not classes:
             endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
             raise UserError(
@@ -79,8 +86,25 @@ def _parts(folder: Path, ignored: Ignored) -> list[Path]:
     parts = [train] if test is None else [train, test]
     for path in sorted(folder.iterdir()):
         if path.is_dir() and path not in parts and not path.name.startswith("."):
-            ignored.add(f"folders beside {' and '.join(part.name for part in parts)}", path.name)
+            ignored.add(f"{_BESIDE} {' and '.join(part.name for part in parts)}", path.name)
     return parts
+
+
+def _tell_of_nested(folder: Path, part: Path, classes: dict[str, list[str]]) -> None:
+    """Say where no image lies in a class folder itself: these may not be the folders that are meant."""
+    nested = [path for name, paths in classes.items() for path in paths if Path(path).parent != part / name]
+    if nested and len(nested) == sum(map(len, classes.values())):
+        print(
+            f"{part}: took {named([*classes])} for classes; their images lie in folders of these: "
+            f"{within(folder, nested[0])}"
+        )
+
+
+def _refuse_a_wrapper(folder: Path, name: str) -> None:
+    """Archives are often unpacked into one folder more."""
+    below = folder / name
+    if not is_class(below) and len(classes_in(below, folder, Ignored())) > 1:
+        raise UserError(f"{folder}: found one folder, {name}, with folders of images; expected data.path={below}")
 
 
 def _called(folder: Path, names: tuple[str, ...]) -> Path | None:

@@ -103,7 +103,7 @@ def headers(
         files = [path for path in files if path not in faults]
         if not files:
             raise UserError(f"{folder}: found {described}, expected some that are whole")
-        print(f"{folder}: skipped {described}")
+        print(f"{folder}: skipped {described}{'; summary.json has all' if len(faults) > _LISTED else ''}")
     looked = _look_at(files, partial(pictures.header, max_pixels=reading.max_pixels), reading.workers, "look at")
     found = [header for header in looked if isinstance(header, Header)]
     if len(found) < len(files):

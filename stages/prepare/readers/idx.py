@@ -49,7 +49,10 @@ def _only(folder: Path, words: tuple[str, ...], kind: str) -> Path:
     found = [path for path in shown if any(fnmatchcase(path.name.lower(), pattern) for pattern in patterns)]
     found = [path for path in found if not path.is_dir()] or found  # some archives unpack a file into such a folder
     there = {path.name for path in found}
-    found = [path for path in found if path.suffix != ".gz" or path.stem not in there]
+    packed = [path for path in found if path.suffix == ".gz" and path.stem in there]
+    if packed:
+        print(f"{folder}: ignored {', '.join(path.name for path in packed)}, for the same is there unpacked")
+    found = [path for path in found if path not in packed]
     if len(found) == 1:
         check_ordinary(found[0])
         return found[0]
