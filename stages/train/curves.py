@@ -25,6 +25,7 @@ def write(history: list[Row], table: Path, figure: Path) -> None:
 
 def _draw(rows: "pd.DataFrame", path: Path) -> None:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(11, 8.5), layout="constrained")
     (loss, kinds), (rate, quality) = figure.subplots(2, 2)
@@ -42,8 +43,8 @@ def _draw(rows: "pd.DataFrame", path: Path) -> None:
         labels=[name.replace("_", "-") for name in shares],
         alpha=0.8,
     )
-    kinds.plot(steps, rows["active"], color="black", linestyle="--", label="share with loss > 0")
-    kinds.set(title="Triplets of a batch", ylabel="share", ylim=(0, 1))
+    kinds.plot(steps, rows["active"], color="black", linestyle="--", label="values of the loss above 0")
+    kinds.set(title="Triplets that a batch holds", ylabel="share", ylim=(0, 1))
 
     for name, label, color in (("val_recall_at_1", "recall@1", BLUE), ("val_map_at_r", "MAP@R", ORANGE)):
         quality.plot(steps, rows[name], color=color, marker="o", markersize=3, label=label)
@@ -55,6 +56,7 @@ def _draw(rows: "pd.DataFrame", path: Path) -> None:
 
     for axes in (loss, kinds, quality, rate):
         axes.set_xlabel("step")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in (kinds, quality):
