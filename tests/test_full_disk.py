@@ -92,7 +92,7 @@ ADVICE = "No space left on device; make room on its disk and run this again"
 @pytest.mark.parametrize(
     ("stage", "part"),
     [
-        *((stage, 0.6) for stage in finished.STAGES),
+        *((stage, 0.4) for stage in finished.STAGES),
         *((stage, 0) for stage in ("prepare", "batches", "embed", "evaluate")),
     ],
 )
