@@ -14,6 +14,7 @@ class UserError(Exception):
     """
 
 
+_LETTERS = 400  # of what a library says
 _ROOM = "make room on its disk and run this again"
 _PERMISSION = "expected permission for the user who runs this"
 _ADVICE = {
@@ -54,14 +55,16 @@ def refusal(error: OSError, path: str | Path | None = None) -> str | None:
     return f"{place}: {os.strerror(error.errno)}; {_ADVICE[error.errno]}"
 
 
-def said_by(error: BaseException, letters: int = 400) -> str:
-    """What a library says of a mistake, in one line: it may take several, or quote a whole file.
+def said_by(error: BaseException) -> str:
+    """What a library says of a mistake, in one line of some length: it may take several, or quote a whole file.
 
-    >>> said_by(ValueError("Shapes   do not fit: (2, 3)"), letters=20)
-    'Shapes do not fit: …'
+    >>> said_by(ValueError("Shapes   do not fit: (2, 3)"))
+    'Shapes do not fit: (2, 3)'
+    >>> said_by(ValueError("0123456789" * 100))[-5:]
+    '5678…'
     """
     line = " ".join(str(error).split())
-    return line if len(line) <= letters else f"{line[: letters - 1]}…"
+    return line if len(line) <= _LETTERS else f"{line[: _LETTERS - 1]}…"
 
 
 def in_a_line(error: Exception) -> str | None:

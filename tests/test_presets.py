@@ -169,8 +169,7 @@ def test_both_resnets_are_one_backbone_and_make_as_many_steps_of_as_many_images(
 @pytest.mark.parametrize("name", [name for name in SOURCES if name not in RESNETS])
 def test_a_preset_trains_on_small_data(tmp_path, name):
     configured = small(name, tmp_path)
-    (tmp_path / "params.yaml").write_text("seed: 0\n")
-    stages.train.stage.run(**arguments_for(stages.train.stage.run, configured, tmp_path / "params.yaml"))
+    run_stages(configured, tmp_path, stages.train.stage)
     model = Path(configured.paths.model)
     with (model / "history.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
@@ -182,8 +181,7 @@ def test_a_preset_trains_on_small_data(tmp_path, name):
 
 def test_without_a_rate_a_preset_ends_where_it_begins(tmp_path):
     configured = small("semi_hard_tutorial", tmp_path, "optimizer.learning_rate=0.0")
-    (tmp_path / "params.yaml").write_text("seed: 0\n")
-    stages.train.stage.run(**arguments_for(stages.train.stage.run, configured, tmp_path / "params.yaml"))
+    run_stages(configured, tmp_path, stages.train.stage)
     assert not any(moved(trained_weights(configured), first_weights(configured)))
 
 
@@ -193,9 +191,7 @@ def test_random_triplets_train_on_class_folders_of_colour_images(tmp_path):
     paths = {f"paths.{key}={tmp_path / path}" for key, path in preset("random_triplets").paths.model_dump().items()}
     length = ("train.steps=4", "train.steps_per_epoch=2")
     configured = preset("random_triplets", "data=folder", f"data.path={tmp_path / 'in'}", *length, *paths)
-    (tmp_path / "params.yaml").write_text("seed: 0\n")
-    for stage in (stages.prepare.stage, stages.batches.stage, stages.train.stage):
-        stage.run(**arguments_for(stage.run, configured, tmp_path / "params.yaml"))
+    run_stages(configured, tmp_path, stages.prepare.stage, stages.batches.stage, stages.train.stage)
     assert all(moved(trained_weights(configured), first_weights(configured, (8, 8, 3))))
 
 
@@ -236,8 +232,16 @@ def small(name, folder, *changes):
     paths = preset(name).paths.model_dump()
     configured = preset(name, *overrides, *(f"paths.{key}={folder / path}" for key, path in paths.items()))
     write_prepared(configured)
-    stages.batches.stage.run(**arguments_for(stages.batches.stage.run, configured, folder / "params.yaml"))
+    run_stages(configured, folder, stages.batches.stage)
     return configured
+
+
+def run_stages(configured, folder, *modules):
+    """Run stages one after the other, with a file of settings for what they log."""
+    params = folder / "params.yaml"
+    params.write_text("seed: 0\n")
+    for module in modules:
+        module.run(**arguments_for(module.run, configured, params))
 
 
 def moved(new, old):

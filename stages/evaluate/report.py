@@ -298,7 +298,7 @@ def _calibrate(scores: verification.Scores, far: float | None, scored_by: str) -
         "threshold": None if threshold is None else float(f"{threshold:.9g}"),
     }
     if threshold is not None and scored_by == "head":
-        # Beside the distance, which is the logit negated, what `head.keras` gives.
+        # What `head.keras` gives; the distance is its logit, negated.
         return {
             **found,
             "accept_if": "probability >= this one",

@@ -61,7 +61,8 @@ def index_classes(train: Labelled[Images], test: Labelled[Images], holdout: Sequ
     if len(set(train_keys)) < 2:
         raise UserError(f"{train.place(0)}: found only one class, {str(train_keys[0])!r}, expected at least two")
     if holdout is None:
-        holdout = [name for name, key in zip(test.names, test_keys, strict=True) if key not in {*train_keys}]
+        seen = {*train_keys}
+        holdout = [name for name, key in zip(test.names, test_keys, strict=True) if key not in seen]
     held_out = {_key(str(name).strip(), integers): name for name in holdout}
     _check_held_out(held_out, train_keys, test_keys, train.files[-1], test.files[-1])
     classes = _in_order({*train_keys, *held_out})

@@ -13,12 +13,11 @@ from stages.prepare.classes import listed as named
 from stages.prepare.images import Images
 from stages.prepare.labelled import Labelled
 from stages.prepare.pictures import Header
-from stages.prepare.readers.folder_files import ENDINGS, Ignored, classes_in, is_class, refuse_to_leave
+from stages.prepare.readers.folder_files import ENDINGS, Ignored, as_text, classes_in, is_class, refuse_to_leave
 from stages.prepare.readers.folder_images import Decoded, Reading, headers, refuse, within
 from stages.prepare.readers.kinds import advice
 
 _PARTS = (("train", "training"), ("test", "testing"))  # what their folders may be called
-_BESIDE = "folders beside"
 
 
 def read(folder: str | Path, reading: Reading) -> tuple[Labelled[Images], Labelled[Images] | None]:
@@ -40,13 +39,15 @@ def read(folder: str | Path, reading: Reading) -> tuple[Labelled[Images], Labell
     """
     folder = Path(folder)
     ignored = Ignored()
-    parts = _parts(folder, ignored)
+    parts, beside = _parts(folder)
+    for name in beside:
+        ignored.add(f"folders beside {' and '.join(part.name for part in parts)}", name)
     listed = {part: classes_in(part, folder, ignored) for part in parts}
     if ignored.counts:
         print(f"{folder}: ignored {ignored}")
     if parts == [folder] and len(listed[folder]) == 1:
         _refuse_a_wrapper(folder, next(iter(listed[folder])))
-    if len(parts) == 1 and any(kind.startswith(_BESIDE) for kind in ignored.counts):
+    if beside and len(parts) == 1:
         print(f"{folder}: found no folder test with class folders, so that test images are split off from train")
     for part, classes in listed.items():
         _tell_of_nested(folder, part, classes)
@@ -62,41 +63,39 @@ def read(folder: str | Path, reading: Reading) -> tuple[Labelled[Images], Labell
     one = (*_size(folder, files, known, reading.side), channels)
     decode = partial(pictures.decode, max_pixels=reading.max_pixels, channels=channels, side=reading.side)
     _tell_of_converted(folder, known)
+    skipped = {within(folder, path): str(reason) for path, reason in unreadable.items()}
 
     def labelled(part: Path) -> Labelled[Images]:
         paths, codes, names = _flat(listed[part], unreadable)
         if not paths:
             raise UserError(f"{part}: found no readable image, expected some that are whole")
         images = Decoded(paths, one, decode, reading.workers, partial(refuse, folder, files, reading))
-        skipped = {within(folder, path): str(reason) for path, reason in unreadable.items()}
         return Labelled(images, codes, names, [f"{part.name}/"], lambda row: paths[row], skipped)
 
     return labelled(parts[0]), labelled(parts[1]) if len(parts) > 1 else None
 
 
-def _parts(folder: Path, ignored: Ignored) -> list[Path]:
-    """The folders whose folders are classes."""
+def _parts(folder: Path) -> tuple[list[Path], list[str]]:
+    """The folders whose folders are classes, and the names of the folders beside them."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder, expected one of images")
     train, test = (_called(folder, names) for names in _PARTS)
     if train is None:
         if test is not None:
             raise UserError(f"{folder}: found {test.name} and no train, expected both, or a folder for each class")
-        return [folder]
+        return [folder], []
     parts = [train] if test is None else [train, test]
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and path not in parts and not path.name.startswith("."):
-            ignored.add(f"{_BESIDE} {' and '.join(part.name for part in parts)}", path.name)
-    return parts
+    others = (path for path in sorted(folder.iterdir()) if path not in parts and not path.name.startswith("."))
+    return parts, [path.name for path in others if path.is_dir()]
 
 
 def _tell_of_nested(folder: Path, part: Path, classes: dict[str, list[str]]) -> None:
     """Say where no image lies in a class folder itself: these may not be the folders that are meant."""
-    nested = [path for name, paths in classes.items() for path in paths if Path(path).parent != part / name]
-    if nested and len(nested) == sum(map(len, classes.values())):
+    if classes and not any(Path(path).parent == part / name for name, paths in classes.items() for path in paths):
+        first = next(iter(classes.values()))[0]
         print(
-            f"{part}: took {named([*classes])} for classes; their images lie in folders of these: "
-            f"{within(folder, nested[0])}"
+            f"{part}: took {as_text(named([*classes]))} for classes; their images lie in folders of these: "
+            f"{within(folder, first)}"
         )
 
 
@@ -104,7 +103,9 @@ def _refuse_a_wrapper(folder: Path, name: str) -> None:
     """Archives are often unpacked into one folder more."""
     below = folder / name
     if not is_class(below) and len(classes_in(below, folder, Ignored())) > 1:
-        raise UserError(f"{folder}: found one folder, {name}, with folders of images; expected data.path={below}")
+        raise UserError(
+            f"{folder}: found one folder, {as_text(name)}, with folders of images; expected data.path={as_text(below)}"
+        )
 
 
 def _called(folder: Path, names: tuple[str, ...]) -> Path | None:
