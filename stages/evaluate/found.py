@@ -104,6 +104,32 @@ def find(
     }
 
 
+@dataclass
+class _Searches:
+    """Searches in one gallery, each by as much of an index as it takes.
+
+    Attributes:
+        built: of the gallery; None: all of it is compared.
+        gallery: None: the queries are the gallery.
+        recalls: what the index finds in each; empty where searches are to be exact.
+    """
+
+    built: index.Index | None
+    gallery: np.ndarray | None
+    settings: config.Evaluate
+    seed: int
+    recalls: dict[str, Recall] = field(default_factory=dict)
+
+    def tuned(self, name: str, queries: np.ndarray, rows: np.ndarray, depth: int) -> index.Index | None:
+        """What these rows of the queries are to be searched by. What it finds is noted under the search's name."""
+        if self.settings.index == "exact":
+            return None
+        wanted = self.settings.index_recall
+        tuned = recall.tune(self.built, queries, self.gallery, rows, depth, wanted, self.seed)
+        self.recalls[name] = recall.measure(tuned, queries, self.gallery, rows, depth, self.seed)
+        return tuned
+
+
 @dataclass(frozen=True)
 class _Others:
     ranked: Retrieved
@@ -121,18 +147,15 @@ def _among_others(asked: Queries, system: str, settings: config.Evaluate, seed: 
     vectors, labels, rows = asked.split.systems()[system], asked.split.labels, asked.rows
     same = ranks.same_label_counts(asked.labels, labels) - 1
     depth = ranks.depth_for(same, max(settings.recall_at), len(labels) - 1)
-    built = _build(settings, vectors, proposes(len(labels), depth, itself=True))
-    ranked = retrieval.leave_one_out(vectors, labels, settings.recall_at, rows, built)
+    searches = _Searches(_build(settings, vectors, proposes(len(labels), depth, itself=True)), None, settings, seed)
+    tuned = searches.tuned("leave_one_out", vectors, rows[same > 0], depth)
+    ranked = retrieval.leave_one_out(vectors, labels, settings.recall_at, rows, tuned)
     nearest = labels[:0]
     if with_nearest and len(labels) > 1:
-        items, _ = retrieval.nearest(vectors, vectors, 1, itself=True, rows=rows, index=built)
+        tuned = searches.tuned("nearest", vectors, rows, 1)
+        items, _ = retrieval.nearest(vectors, vectors, 1, itself=True, rows=rows, index=tuned)
         nearest = labels[items[:, 0]]
-    recalls = {}
-    if settings.index != "exact":
-        recalls["leave_one_out"] = recall.measure(built, vectors, None, rows[same > 0], depth, seed)
-        if len(nearest):
-            recalls["nearest"] = recall.measure(built, vectors, None, rows, 1, seed)
-    return _Others(ranked, nearest, recalls)
+    return _Others(ranked, nearest, searches.recalls)
 
 
 def _in_training(
@@ -142,17 +165,17 @@ def _in_training(
     built = _build(settings, gallery, proposes(len(labels), settings.knn, itself=False))
     found = {}
     for view, asked in queries.items():
-        rows = asked.looked_up
-        vectors, own = asked.split.systems()[system][rows], asked.split.labels[rows]
-        looked_up = retrieval.in_gallery(vectors, own, gallery, labels, ks, built)
-        voted = retrieval.knn_correct(asked.vectors(system), asked.labels, gallery, labels, settings.knn, seed, built)
-        recalls = {}
-        if settings.index != "exact":
-            same = ranks.same_label_counts(own, labels)
-            depth = ranks.depth_for(same, max(ks), len(labels))
-            recalls["in_training"] = recall.measure(built, vectors, gallery, np.flatnonzero(same), depth, seed)
-            recalls["votes"] = recall.measure(built, asked.vectors(system), gallery, voted.queries, settings.knn, seed)
-        found[view] = _Training((looked_up, voted), recalls)
+        searches = _Searches(built, gallery, settings, seed)
+        vectors, own = asked.split.systems()[system][asked.looked_up], asked.split.labels[asked.looked_up]
+        same = ranks.same_label_counts(own, labels)
+        depth = ranks.depth_for(same, max(ks), len(labels))
+        tuned = searches.tuned("in_training", vectors, np.flatnonzero(same), depth)
+        looked_up = retrieval.in_gallery(vectors, own, gallery, labels, ks, tuned)
+        vectors, own = asked.vectors(system), asked.labels
+        known = np.flatnonzero(ranks.same_label_counts(own, labels))
+        tuned = searches.tuned("votes", vectors, known, settings.knn)
+        voted = retrieval.knn_correct(vectors, own, gallery, labels, settings.knn, seed, tuned)
+        found[view] = _Training((looked_up, voted), searches.recalls)
     return found
 
 

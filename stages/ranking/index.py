@@ -10,8 +10,9 @@ November 2026), which say for
   256·K vectors to train by. Beyond, they want 65,536 centroids and a GPU to train them, which takes hours here: K stays
   4·√N. Of the lists, `nprobe` are searched, those whose centroids are nearest.
 
-How many are searched they leave to what recall is wanted: so recall is measured, see `stages.ranking.recall`. Either
-can find only so many: a query that is given too few is compared with the whole gallery, see `stages.ranking.search`.
+How many are searched they leave to what recall is wanted: so it is tried out, and what it comes to measured, see
+`stages.ranking.recall`. Either can find only so many: a query that is given too few is compared with the whole gallery,
+see `stages.ranking.search`.
 
 The same vectors make the same index, whatever the number of threads: training and the graph's levels have fixed seeds,
 and the FAISS of `requirements.lock` links the graph in an order of its own (earlier ones did not).
@@ -47,11 +48,13 @@ class Index:
         kind: hnsw or ivf.
         built: of FAISS.
         scale: a power of two by which vectors were multiplied, so that no square leaves float32.
+        effort: how many times as much is searched as at least.
     """
 
     kind: Kind
     built: Any
     scale: float
+    effort: int = 1
 
     def propose(self, queries: np.ndarray, count: int) -> np.ndarray:
         """Rows of the gallery that may be among the `count` nearest of each query.
@@ -65,11 +68,12 @@ class Index:
         """
         faiss = _faiss()
         if self.kind == "hnsw":
-            parameters = faiss.SearchParametersHNSW(efSearch=max(2 * count, LEAST_SEARCHED))
+            parameters = faiss.SearchParametersHNSW(efSearch=self.effort * max(2 * count, LEAST_SEARCHED))
         else:
             lists = self.built.nlist
             filled = -(-ROOM * count * lists // max(1, self.built.ntotal))
-            parameters = faiss.SearchParametersIVF(nprobe=min(max(LEAST_PROBED, lists // PROBED, filled), lists))
+            probed = self.effort * max(LEAST_PROBED, lists // PROBED, filled)
+            parameters = faiss.SearchParametersIVF(nprobe=min(probed, lists))
         _, items = self.built.search(_float32(queries, self.scale), count, params=parameters)
         return items
 

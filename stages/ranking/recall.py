@@ -1,6 +1,9 @@
-"""How much of what an exact search finds an approximate index finds too, on a sample of the queries."""
+"""How much of what an exact search finds an approximate index finds too, on a sample of the queries.
 
-from dataclasses import asdict, dataclass
+By one sample it is tried out how much must be searched, by another one measured what is found so.
+"""
+
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +12,9 @@ from stages.ranking.index import Index
 from stages.ranking.placed import Placed, place
 from stages.ranking.search import proposes, search
 
-SAMPLE = 1000  # queries
+SAMPLE = 1000  # queries by which it is measured
+TRIED = 250  # queries by which an effort is tried
+EFFORTS = (1, 2, 4, 8, 16, 32)  # with the last one, ivf searches all its lists
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Recall:
         queries: in the sample.
         compared_with_all: how many of these went by the whole gallery, as the index found too few, or all tie: they
             count as found.
+        effort: how many times as much was searched as at least.
     """
 
     depth: int
@@ -31,10 +37,37 @@ class Recall:
     at_1: float | None
     queries: int
     compared_with_all: int
+    effort: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """By name."""
         return asdict(self)
+
+
+def tune(
+    index: Index | None,
+    queries: np.ndarray,
+    gallery: np.ndarray | None,
+    rows: np.ndarray,
+    depth: int,
+    wanted: float,
+    seed: int,
+) -> Index | None:
+    """The same index, that searches no more than it takes; arguments as for `measure`, and the share to be found.
+
+    Where even the greatest effort finds less, that is what it makes.
+    """
+    sample = _sample(rows, TRIED, [seed, 15])
+    if index is None or not len(sample) or not _proposes(queries, gallery, depth):
+        return index
+    placed = place(queries, gallery)
+    exact, _ = _nearest_keys(placed, sample, depth, None)
+    for effort in EFFORTS:
+        index = replace(index, effort=effort)
+        found, _ = _nearest_keys(placed, sample, depth, index)
+        if _shares(found, exact).mean() >= wanted:
+            break
+    return index
 
 
 def measure(
@@ -50,17 +83,29 @@ def measure(
         depth: from 1 to N, or to N - 1 without a gallery.
         seed: of the sample.
     """
-    rng = np.random.default_rng([seed, 14])
-    sample = np.sort(rng.choice(rows, SAMPLE, replace=False)) if len(rows) > SAMPLE else rows
+    sample = _sample(rows, SAMPLE, [seed, 14])
     if not len(sample):
         return Recall(depth, None, None, 0, 0)
-    if index is None or not proposes(len(queries if gallery is None else gallery), depth, gallery is None):
+    if index is None or not _proposes(queries, gallery, depth):
         return Recall(depth, 1.0, 1.0, len(sample), len(sample))
     placed = place(queries, gallery)
     found, by_all = _nearest_keys(placed, sample, depth, index)
     exact, _ = _nearest_keys(placed, sample, depth, None)
-    shares = np.count_nonzero(found <= exact[:, -1:], axis=1) / depth
-    return Recall(depth, float(shares.mean()), float((found[:, 0] == exact[:, 0]).mean()), len(sample), by_all)
+    at_1 = float((found[:, 0] == exact[:, 0]).mean())
+    return Recall(depth, float(_shares(found, exact).mean()), at_1, len(sample), by_all, index.effort)
+
+
+def _proposes(queries: np.ndarray, gallery: np.ndarray | None, depth: int) -> bool:
+    return proposes(len(queries if gallery is None else gallery), depth, gallery is None)
+
+
+def _sample(rows: np.ndarray, count: int, seed: list[int]) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(rows, count, replace=False)) if len(rows) > count else rows
+
+
+def _shares(found: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    return np.count_nonzero(found <= exact[:, -1:], axis=1) / exact.shape[1]
 
 
 def _nearest_keys(placed: Placed, rows: np.ndarray, depth: int, index: Index | None) -> tuple[np.ndarray, int]:

@@ -23,7 +23,8 @@ A_CLASS = 50  # items
 QUERIES = 10_000
 KS = [1, 2, 4, 8]
 ALLOWED = 12.0  # gigabytes, the file's pages that are read included
-LEAST_FOUND = {"exact": 1.0, "ivf": 0.9, "hnsw": 0.9}
+LEAST_FOUND = {"exact": 1.0, "ivf": 0.95, "hnsw": 0.95}  # as is the default of evaluate.index_recall
+OTHERS = 0.01  # may be missing of it, for an index is tuned by other queries than it is measured by
 ROUNDING = 0.001  # MAP@R may be away from the exact one by the share that was not found, and this
 BLOCK = 2**16  # items made at once
 
@@ -65,13 +66,15 @@ def _report(kind: str, folder: Path) -> None:
     exact = folder / "exact.json"
     judge = json.loads(exact.read_text(encoding="utf-8")) if exact.exists() else result
     away, allowed = abs(result["map_at_r"] - judge["map_at_r"]), 1 - result["at_depth"] + ROUNDING
-    print(f"{kind}: built in {result['build']:.0f} s, searched in {result['search']:.0f} s", end="; ")
+    print(f"{kind}: built in {result['build']:.0f} s, tuned in {result['tune']:.0f} s", end=", ")
+    print(f"searched in {result['search']:.0f} s", end="; ")
     print(f"recall@1 {result['recall_at_1']:.4f}, MAP@R {result['map_at_r']:.4f}")
     print(
         f"  of the {result['depth']} nearest found {result['at_depth']:.4f}, of the nearest {result['at_1']:.4f}",
         end="",
     )
-    print(f", {LEAST_FOUND[kind]} asked: {_verdict(result['at_depth'] >= LEAST_FOUND[kind])}")
+    verdict = _verdict(result["at_depth"] >= LEAST_FOUND[kind] - OTHERS)
+    print(f", {LEAST_FOUND[kind]} asked: {verdict} (effort {result['effort']})")
     print(f"  MAP@R {away:.4f} from exact, {allowed:.4f} allowed: {_verdict(away <= allowed)}")
     print(f"  peak {gigabytes:.2f} GB above start, {ALLOWED:.0f} allowed: {_verdict(gigabytes <= ALLOWED)}", flush=True)
 
@@ -92,17 +95,20 @@ def _measured(folder: Path, kind: Literal["exact", "hnsw", "ivf"]) -> tuple[Call
 
 def _searched(points: np.ndarray, labels: np.ndarray, kind: Literal["exact", "hnsw", "ivf"]) -> dict[str, float | None]:
     rows = np.sort(np.random.default_rng(0).choice(len(labels), min(QUERIES, len(labels)), replace=False))
+    depth = max(*KS, int(np.bincount(labels)[labels[rows]].max()) - 1)
     began = time.perf_counter()
     built = None if kind == "exact" else index.build(kind, points)
     ready = time.perf_counter()
-    found = retrieval.leave_one_out(points, labels, KS, rows, built)
+    tuned = recall.tune(built, points, None, rows, depth, LEAST_FOUND[kind], seed=0)
+    searching = time.perf_counter()
+    found = retrieval.leave_one_out(points, labels, KS, rows, tuned)
     ended = time.perf_counter()
     means = retrieval.means(found)
-    depth = max(*KS, int(np.bincount(labels)[labels[rows]].max()) - 1)
-    recalled = recall.measure(built, points, None, found.queries, depth, seed=0)
+    recalled = recall.measure(tuned, points, None, found.queries, depth, seed=0)
     return {
         "build": ready - began,
-        "search": ended - ready,
+        "tune": searching - ready,
+        "search": ended - searching,
         **{name: means[name] for name in ("recall_at_1", "map_at_r")},
         **recalled.as_dict(),
     }

@@ -30,6 +30,7 @@ def settings():
         recall_at=[1, 2, 4, 8],
         queries=None,
         index="exact",
+        index_recall=0.95,
         knn=5,
         gallery_queries=150,
         balanced_pairs=2000,

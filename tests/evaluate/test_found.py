@@ -118,6 +118,15 @@ def test_each_search_reports_what_the_index_found(by_ivf, exact, digit_splits):
     assert "index" not in exact.metrics["counts"]["test"]
 
 
+def test_an_index_searches_for_the_share_that_is_set(by_ivf, views, digit_splits, settings):
+    with narrow():
+        less = reported(views, digit_splits, settings, queries=100, index="ivf", index_recall=0.1)
+    few, many = (told.metrics["counts"]["test"]["index_recall"]["untrained"] for told in (less, by_ivf))
+    for search in ("leave_one_out", "votes"):
+        assert few[search]["effort"] < many[search]["effort"]
+        assert few[search]["at_depth"] < 0.9 < many[search]["at_depth"]
+
+
 @pytest.mark.parametrize("index", ["hnsw", "ivf"])
 def test_indexed_measures_are_near_the_exact_ones_and_the_same_every_time(index, sampled, digit_splits, settings):
     given = settings.model_copy(update={"queries": 100, "index": index})

@@ -1,5 +1,6 @@
 """Approximate indexes: what they find is ranked as ever, what they miss is told, and both are the same every time."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -64,6 +65,27 @@ def test_measures_are_as_near_to_the_exact_ones_as_the_recall_says(kind):
         assert told.queries == recall.SAMPLE
         for measure in (measures.map_at_r, lambda blocks: measures.recall_at_k(blocks, [1])[1]):
             assert measure(found) == pytest.approx(measure(exact), abs=1 - told.at_depth + 0.003)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_index_searches_as_much_as_the_wanted_share_takes(kind):
+    points, _ = even_classes()
+    rows, depth = np.arange(3000), 19
+    with through_faiss(), narrow():
+        built = index.build(kind, points)
+        of_efforts = [dataclasses.replace(built, effort=effort) for effort in recall.EFFORTS]
+        found = [recall.measure(one, points, None, rows, depth, seed=0).at_depth or 0.0 for one in of_efforts]
+        for wanted in (0.3, 0.85, 0.9999):
+            tuned = recall.tune(built, points, None, rows, depth, wanted, seed=0)
+            assert tuned is not None
+            taken = recall.EFFORTS.index(tuned.effort)
+            # Within two in a hundred, for it was tuned by other queries.
+            assert found[taken] > min(wanted, found[-1]) - 0.02
+            assert taken == 0 or found[taken - 1] < wanted + 0.02
+            assert recall.measure(tuned, points, None, rows, depth, seed=0).effort == tuned.effort
+        assert recall.tune(built, points, None, rows[:0], depth, 0.9, seed=0) is built
+    assert found == sorted(found)
+    assert found[0] < 0.85 < found[-1]
 
 
 @pytest.mark.parametrize("kind", KINDS)
