@@ -161,7 +161,7 @@ class Evaluate(Section):
     recall_at: Annotated[list[Count], Field(min_length=1)]  # the ks of recall@k and precision@k
     queries: Count | None  # of each view, that look for their neighbours: all up to this number, else a sample
     index: Literal["exact", "hnsw", "ivf"]  # how neighbours are found: all of them, or what such an index finds
-    index_recall: Share  # of the nearest, that hnsw and ivf are to find
+    index_recall: Share  # of the nearest, that hnsw and ivf are to find; else all are compared
     knn: Count  # neighbours that vote
     gallery_queries: Count  # test images looked up among the training images: all up to this number, else a sample
     balanced_pairs: Many  # for the 10-fold verification accuracy

@@ -1,7 +1,9 @@
 """What one system's queries find: among the others of their view, and among the training images."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -11,7 +13,6 @@ from stages.evaluate import retrieval
 from stages.evaluate.retrieval import Retrieved
 from stages.ranking import index, ranks, recall
 from stages.ranking.recall import Recall
-from stages.ranking.search import proposes
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,15 @@ def find(
 
 @dataclass
 class _Searches:
-    """Searches in one gallery, each by as much of an index as it takes.
+    """Searches in one gallery, each by as much of its index as it takes.
 
     Attributes:
-        built: of the gallery; None: all of it is compared.
+        build: gives the index; None: searches are to be exact.
         gallery: None: the queries are the gallery.
-        recalls: what the index finds in each; empty where searches are to be exact.
+        recalls: what was found in each, unless they are to be exact.
     """
 
-    built: index.Index | None
+    build: Callable[[], index.Index] | None
     gallery: np.ndarray | None
     settings: config.Evaluate
     seed: int
@@ -122,11 +123,10 @@ class _Searches:
 
     def tuned(self, name: str, queries: np.ndarray, rows: np.ndarray, depth: int) -> index.Index | None:
         """What these rows of the queries are to be searched by. What it finds is noted under the search's name."""
-        if self.settings.index == "exact":
+        if self.build is None:
             return None
         wanted = self.settings.index_recall
-        tuned = recall.tune(self.built, queries, self.gallery, rows, depth, wanted, self.seed)
-        self.recalls[name] = recall.measure(tuned, queries, self.gallery, rows, depth, self.seed)
+        tuned, self.recalls[name] = recall.tuned(self.build, queries, self.gallery, rows, depth, wanted, self.seed)
         return tuned
 
 
@@ -147,7 +147,7 @@ def _among_others(asked: Queries, system: str, settings: config.Evaluate, seed: 
     vectors, labels, rows = asked.split.systems()[system], asked.split.labels, asked.rows
     same = ranks.same_label_counts(asked.labels, labels) - 1
     depth = ranks.depth_for(same, max(settings.recall_at), len(labels) - 1)
-    searches = _Searches(_build(settings, vectors, proposes(len(labels), depth, itself=True)), None, settings, seed)
+    searches = _Searches(_index(settings.index, vectors), None, settings, seed)
     tuned = searches.tuned("leave_one_out", vectors, rows[same > 0], depth)
     ranked = retrieval.leave_one_out(vectors, labels, settings.recall_at, rows, tuned)
     nearest = labels[:0]
@@ -162,10 +162,10 @@ def _in_training(
     queries: Mapping[str, Queries], train: Split, system: str, settings: config.Evaluate, seed: int
 ) -> dict[str, _Training]:
     gallery, labels, ks = train.systems()[system], train.labels, settings.recall_at
-    built = _build(settings, gallery, proposes(len(labels), settings.knn, itself=False))
+    build = _index(settings.index, gallery)
     found = {}
     for view, asked in queries.items():
-        searches = _Searches(built, gallery, settings, seed)
+        searches = _Searches(build, gallery, settings, seed)
         vectors, own = asked.split.systems()[system][asked.looked_up], asked.split.labels[asked.looked_up]
         same = ranks.same_label_counts(own, labels)
         depth = ranks.depth_for(same, max(ks), len(labels))
@@ -179,5 +179,6 @@ def _in_training(
     return found
 
 
-def _build(settings: config.Evaluate, gallery: np.ndarray, proposes: bool) -> index.Index | None:
-    return index.build(settings.index, gallery) if settings.index != "exact" and proposes else None
+def _index(kind: Literal["exact", "hnsw", "ivf"], gallery: np.ndarray) -> Callable[[], index.Index] | None:
+    """What gives the index, made when it is first asked for; None: searches are to be exact."""
+    return None if kind == "exact" else functools.cache(functools.partial(index.build, kind, gallery))

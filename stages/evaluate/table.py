@@ -84,6 +84,8 @@ def found_by_index(counts: Mapping[str, Any], search: str, system: str = "traine
     recall = counts.get("index_recall", {}).get(system, {}).get(search)
     if recall is None or recall["at_depth"] is None:
         return []
+    if recall["effort"] is None:
+        return [f"{counts['index']} not used, all were compared"]
     nearest = f"the {recall['depth']:,} nearest" if recall["depth"] > 1 else "the nearest"
     return [f"{counts['index']} found {number(recall['at_depth'])} of {nearest}"]
 

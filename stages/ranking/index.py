@@ -10,9 +10,9 @@ November 2026), which say for
   256·K vectors to train by. Beyond, they want 65,536 centroids and a GPU to train them, which takes hours here: K stays
   4·√N. Of the lists, `nprobe` are searched, those whose centroids are nearest.
 
-How many are searched they leave to what recall is wanted: so it is tried out, and what it comes to measured, see
-`stages.ranking.recall`. Either can find only so many: a query that is given too few is compared with the whole gallery,
-see `stages.ranking.search`.
+How many are searched they leave to what recall is wanted: so the effort is doubled until it is reached, and what it
+comes to measured, see `stages.ranking.recall`. Either can find only so many: a query that is given too few is compared
+with the whole gallery, see `stages.ranking.search`.
 
 The same vectors make the same index, whatever the number of threads: training and the graph's levels have fixed seeds,
 and the FAISS of `requirements.lock` links the graph in an order of its own (earlier ones did not).
@@ -30,11 +30,12 @@ Kind = Literal["hnsw", "ivf"]
 
 LINKS = 32  # of hnsw
 LINKED_BY = 40  # candidates among which the links of an item are chosen: efConstruction, FAISS's default
-LEAST_SEARCHED = 128  # efSearch is twice what is asked for, or this
+LEAST_SEARCHED = 128  # efSearch is twice what is asked for, or this, times the effort
+MOST_SEARCHED = 512  # and of a graph's items one in so many
 CENTROIDS = 4  # of ivf, times √N
 TRAINED_BY = 40  # vectors a centroid; FAISS warns below 39
-PROBED = 32  # one list in so many, at least
-LEAST_PROBED = 16  # lists
+LEAST_PROBED = 16  # lists, times the effort
+MOST_PROBED = 16  # and of all lists one in so many: a product with the whole gallery takes no longer than more of them
 ROOM = 8  # the lists probed hold so many times what is asked for, on average
 BLOCK = 2**25  # numbers converted to float32 at once
 BYTES = 2**31 // 255**2  # dimensions up to which a square of distances between bytes fits FAISS's int32
@@ -48,7 +49,7 @@ class Index:
         kind: hnsw or ivf.
         built: of FAISS.
         scale: a power of two by which vectors were multiplied, so that no square leaves float32.
-        effort: how many times as much is searched as at least.
+        effort: by which the least `efSearch`, of hnsw, or `nprobe`, of ivf, is multiplied.
     """
 
     kind: Kind
@@ -67,15 +68,24 @@ class Index:
             int64 `[q, count]`, in any order; -1 where fewer were found.
         """
         faiss = _faiss()
+        searched = self.effort * self._least(count)
         if self.kind == "hnsw":
-            parameters = faiss.SearchParametersHNSW(efSearch=self.effort * max(2 * count, LEAST_SEARCHED))
+            parameters = faiss.SearchParametersHNSW(efSearch=searched)
         else:
-            lists = self.built.nlist
-            filled = -(-ROOM * count * lists // max(1, self.built.ntotal))
-            probed = self.effort * max(LEAST_PROBED, lists // PROBED, filled)
-            parameters = faiss.SearchParametersIVF(nprobe=min(probed, lists))
+            parameters = faiss.SearchParametersIVF(nprobe=min(searched, self.built.nlist))
         _, items = self.built.search(_float32(queries, self.scale), count, params=parameters)
         return items
+
+    def efforts(self, count: int) -> list[int]:
+        """Efforts worth trying for so many proposals, the least first: 1, and its doubles while they may pay."""
+        hnsw = self.kind == "hnsw"
+        most = self.built.ntotal // MOST_SEARCHED if hnsw else self.built.nlist // MOST_PROBED
+        return [2**doubled for doubled in range(max(1, (most // self._least(count)).bit_length()))]
+
+    def _least(self, count: int) -> int:
+        if self.kind == "hnsw":
+            return max(2 * count, LEAST_SEARCHED)
+        return max(LEAST_PROBED, -(-ROOM * count * self.built.nlist // max(1, self.built.ntotal)))
 
 
 def build(kind: Kind, gallery: np.ndarray) -> Index:

@@ -1,8 +1,10 @@
-"""How much of what an exact search finds an approximate index finds too, on a sample of the queries.
+"""How much of what an exact search finds an approximate index finds too.
 
-By one sample it is tried out how much must be searched, by another one measured what is found so.
+A sample of the queries is searched for both ways. By some of them it is found out how much the index must go through to
+find the share that is wanted, by the others what it finds then.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -10,26 +12,25 @@ import numpy as np
 
 from stages.ranking.index import Index
 from stages.ranking.placed import Placed, place
-from stages.ranking.search import proposes, search
+from stages.ranking.search import proposed, proposes, search
 
-SAMPLE = 1000  # queries by which it is measured
-TRIED = 250  # queries by which an effort is tried
-EFFORTS = (1, 2, 4, 8, 16, 32)  # with the last one, ivf searches all its lists
+TUNED_BY = 250  # queries
+SAMPLE = 1000  # others, by which it is measured
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Of a search by an index.
+    """Of a search by an index, or in its place.
 
     Attributes:
-        depth: how many nearest it was asked for.
-        at_depth: share of the true `depth` nearest that it found, mean over queries; None where there is no query. One
-            that ties with the last of them stands for it.
-        at_1: share of queries of which it found a nearest one.
-        queries: in the sample.
+        depth: how many nearest were asked for.
+        at_depth: share of the true `depth` nearest that were found, mean over queries; None where there is no query.
+            One that ties with the last of them stands for it.
+        at_1: share of queries of which a nearest one was found.
+        queries: by which this was measured.
         compared_with_all: how many of these went by the whole gallery, as the index found too few, or all tie: they
             count as found.
-        effort: how many times as much was searched as at least.
+        effort: that of the index, see `Index`; None: it was not used, all were compared.
     """
 
     depth: int
@@ -37,82 +38,87 @@ class Recall:
     at_1: float | None
     queries: int
     compared_with_all: int
-    effort: int = 1
+    effort: int | None
+
+    @classmethod
+    def of_all(cls, depth: int, queries: int) -> "Recall":
+        """Of so many queries that are compared with the whole gallery."""
+        share = 1.0 if queries else None
+        return cls(depth, share, share, queries, queries, None)
 
     def as_dict(self) -> dict[str, Any]:
         """By name."""
         return asdict(self)
 
 
-def tune(
-    index: Index | None,
+def tuned(
+    build: Callable[[], Index],
     queries: np.ndarray,
     gallery: np.ndarray | None,
     rows: np.ndarray,
     depth: int,
     wanted: float,
     seed: int,
-) -> Index | None:
-    """The same index, that searches no more than it takes; arguments as for `measure`, and the share to be found.
-
-    Where even the greatest effort finds less, that is what it makes.
-    """
-    sample = _sample(rows, TRIED, [seed, 15])
-    if index is None or not len(sample) or not _proposes(queries, gallery, depth):
-        return index
-    placed = place(queries, gallery)
-    exact, _ = _nearest_keys(placed, sample, depth, None)
-    for effort in EFFORTS:
-        index = replace(index, effort=effort)
-        found, _ = _nearest_keys(placed, sample, depth, index)
-        if _shares(found, exact).mean() >= wanted:
-            break
-    return index
-
-
-def measure(
-    index: Index | None, queries: np.ndarray, gallery: np.ndarray | None, rows: np.ndarray, depth: int, seed: int
-) -> Recall:
-    """Search for a sample of queries twice, by the index and exactly.
+) -> tuple[Index | None, Recall]:
+    """An index with the least effort that finds the wanted share of the nearest, and what it finds.
 
     Args:
-        index: of the gallery; None: none was made, for the whole gallery is compared.
+        build: gives the index of the gallery; called where it may be of use.
         queries: `[Q, D]`, finite numbers of any scale that float32 can hold.
         gallery: `[N, D]`; None: the queries are the gallery, and none is its own neighbour.
-        rows: int, ascending: the rows of `queries` from which the sample is drawn.
+        rows: int, ascending: the rows of `queries` that are to be searched for.
         depth: from 1 to N, or to N - 1 without a gallery.
-        seed: of the sample.
+        wanted: share of the `depth` nearest, mean over queries; about so much is found of others than it is tuned by.
+        seed: of the samples.
+
+    Returns:
+        None in place of the index where all are better compared: of few items, at great depths, for no more queries
+        than the samples have, or where more effort is needed than comparing takes.
     """
-    sample = _sample(rows, SAMPLE, [seed, 14])
-    if not len(sample):
-        return Recall(depth, None, None, 0, 0)
-    if index is None or not _proposes(queries, gallery, depth):
-        return Recall(depth, 1.0, 1.0, len(sample), len(sample))
-    placed = place(queries, gallery)
-    found, by_all = _nearest_keys(placed, sample, depth, index)
-    exact, _ = _nearest_keys(placed, sample, depth, None)
-    at_1 = float((found[:, 0] == exact[:, 0]).mean())
-    return Recall(depth, float(_shares(found, exact).mean()), at_1, len(sample), by_all, index.effort)
+    items, itself = len(queries if gallery is None else gallery), gallery is None
+    if len(rows) <= TUNED_BY + SAMPLE or not proposes(items, depth, itself):
+        return None, Recall.of_all(depth, len(rows))
+    index, placed = build(), place(queries, gallery)
+    rng = np.random.default_rng([seed, 14])
+    drawn = np.sort(rng.choice(rows, TUNED_BY + SAMPLE, replace=False))
+    exact, _ = nearest_keys(placed, drawn, depth)
+    trial = np.zeros(len(drawn), bool)
+    trial[rng.choice(len(drawn), TUNED_BY, replace=False)] = True
+    for effort in index.efforts(proposed(depth, itself)):
+        index = replace(index, effort=effort)
+        found, by_all = nearest_keys(placed, drawn[trial], depth, index)
+        # What went by the whole gallery is not found by the index.
+        if np.where(by_all, 0.0, _shares(found, exact[trial])).mean() >= wanted:
+            return index, measure(index, placed, drawn[~trial], exact[~trial])
+    return None, Recall.of_all(depth, len(rows))
 
 
-def _proposes(queries: np.ndarray, gallery: np.ndarray | None, depth: int) -> bool:
-    return proposes(len(queries if gallery is None else gallery), depth, gallery is None)
+def measure(index: Index, placed: Placed, rows: np.ndarray, exact: np.ndarray) -> Recall:
+    """What an index finds.
+
+    Args:
+        index: of `placed.targets`.
+        placed: queries and gallery.
+        rows: int64 `[Q]`, ascending: which queries are searched for.
+        exact: float64 `[Q, depth]`, the keys of their nearest, as `nearest_keys` gives them without an index.
+    """
+    found, by_all = nearest_keys(placed, rows, exact.shape[1], index)
+    at_depth, at_1 = float(_shares(found, exact).mean()), float((found[:, 0] == exact[:, 0]).mean())
+    return Recall(exact.shape[1], at_depth, at_1, len(rows), int(by_all.sum()), index.effort)
 
 
-def _sample(rows: np.ndarray, count: int, seed: list[int]) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return np.sort(rng.choice(rows, count, replace=False)) if len(rows) > count else rows
+def nearest_keys(
+    placed: Placed, rows: np.ndarray, depth: int, index: Index | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row the keys of its nearest, float64 `[Q, depth]`, ascending; and, bool `[Q]`, which went by all."""
+    keys, by_all = np.empty((len(rows), depth)), np.zeros(len(rows), bool)
+    for nearby in search(placed, rows, depth, index):
+        nearest = np.partition(nearby.keys, depth - 1, axis=1)[:, :depth]
+        places = np.searchsorted(rows, nearby.queries)
+        keys[places] = np.sort(nearest, axis=1)
+        by_all[places] = nearby.items is None
+    return keys, by_all
 
 
 def _shares(found: np.ndarray, exact: np.ndarray) -> np.ndarray:
     return np.count_nonzero(found <= exact[:, -1:], axis=1) / exact.shape[1]
-
-
-def _nearest_keys(placed: Placed, rows: np.ndarray, depth: int, index: Index | None) -> tuple[np.ndarray, int]:
-    """Of each row the keys of its nearest, float64 `[Q, depth]`, ascending; and how many went by the whole gallery."""
-    keys, by_all = np.empty((len(rows), depth)), 0
-    for nearby in search(placed, rows, depth, index):
-        nearest = np.partition(nearby.keys, depth - 1, axis=1)[:, :depth]
-        keys[np.searchsorted(rows, nearby.queries)] = np.sort(nearest, axis=1)
-        by_all += len(nearby.queries) if nearby.items is None else 0
-    return keys, by_all

@@ -63,7 +63,7 @@ def search(placed: Placed, queries: np.ndarray, depth: int, index: Index | None 
     if not proposes(len(placed.targets), depth, placed.itself):
         yield from whole(placed, queries)
         return
-    count = _proposed(depth, placed.itself)
+    count = proposed(depth, placed.itself)
     propose = _by_distance(placed, depth, count) if index is None else _by_index(placed, depth, count, index)
     rows = min(FAISS_QUERIES, max(LEAST_ROWS, BLOCK // count))
     unsettled = [queries[:0]]
@@ -84,7 +84,7 @@ def proposes(items: int, depth: int, itself: bool) -> bool:
         depth: how many nearest are asked for.
         itself: the queries are the gallery.
     """
-    return items > FEW_ITEMS and _proposed(depth, itself) * DEEP <= items
+    return items > FEW_ITEMS and proposed(depth, itself) * DEEP <= items
 
 
 def whole(placed: Placed, queries: np.ndarray) -> Iterator[Nearby]:
@@ -96,7 +96,8 @@ def whole(placed: Placed, queries: np.ndarray) -> Iterator[Nearby]:
         yield Nearby(chosen, None, placed.keys(chosen))
 
 
-def _proposed(depth: int, itself: bool) -> int:
+def proposed(depth: int, itself: bool) -> int:
+    """How many candidates are proposed for so many nearest; more, if the query itself is one."""
     return depth + depth // 8 + SPARE + int(itself)
 
 
