@@ -127,7 +127,8 @@ def test_a_preset_opens_with_what_differs_what_it_costs_what_was_measured_and_it
     opening = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
     assert opening[0] == "# @package _global_"
     assert sum(line == "#" for line in opening) >= 3  # its source, what differs here, costs and measured, commands
-    for start in ("# Costs: ", "# measured: ", f"#   dvc exp run -S experiment={name}"):
+    measured = ("# measured: ", "#   trained  ", "#   raw pixels  ")
+    for start in ("# Costs: ", *measured, f"#   dvc exp run -S experiment={name}"):
         assert any(line.startswith(start) for line in opening), start
     assert max(map(len, lines)) <= 120
 
