@@ -1,5 +1,6 @@
 """All measures of all systems on validation and test, as plain numbers: no file is read or written here."""
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from stages.embedded import Split, release
 from stages.errors import UserError
 from stages.evaluate import found, pairs, retrieval, verification
 from stages.evaluate.curves import Curves
+from stages.ranking import ranks
 
 CALIBRATED_ON = "validation"
 TRAINED = "trained"
@@ -153,6 +155,11 @@ class _Given:
     def labels(self) -> np.ndarray:
         return self.split.labels
 
+    @functools.cached_property
+    def class_sizes(self) -> np.ndarray:
+        """How many rows have the label of each row, int64 `[N]`."""
+        return ranks.same_label_counts(self.labels, self.labels)
+
 
 @dataclass(frozen=True)
 class _Measured:
@@ -173,8 +180,8 @@ def _measure(given: _Given, system: str, searched: found.Found) -> tuple[_Measur
         **verified,
         "interval": _low_and_high(interval),
         "macro": {
-            **retrieval.macro_means(ranked, given.labels),
-            **retrieval.macro_means(voted, given.queries.labels),
+            **retrieval.macro_means(ranked, given.class_sizes),
+            **retrieval.macro_means(voted, given.class_sizes[given.queries.rows]),
         },
         "in_training": {**retrieval.means(looked_up), "interval": _low_and_high(_intervals(looked_up, given))},
     }
@@ -245,17 +252,17 @@ def _view(
 def _chance(given: _Given, scores: verification.Scores) -> Measures:
     settings, labels, gallery_labels, rows = given.settings, given.labels, given.train.labels, given.queries.rows
 
-    def of_vote(queries: np.ndarray) -> float | None:
-        return retrieval.knn_chance(queries, gallery_labels, settings.knn, given.seed)
+    def of_vote(sizes: np.ndarray | None = None) -> float | None:
+        return retrieval.knn_chance(labels[rows], gallery_labels, settings.knn, given.seed, sizes)
 
     return {
         **retrieval.chance(labels, settings.recall_at, rows=rows),
-        "knn_accuracy": of_vote(labels[rows]),
+        "knn_accuracy": of_vote(),
         "verification_accuracy": None if given.folded is None else 0.5,
         **verification.chance_curve_measures(scores, settings.fars),
         "macro": {
             **retrieval.chance(labels, settings.recall_at, macro=True, rows=rows),
-            "knn_accuracy": of_vote(np.unique(labels[rows])),
+            "knn_accuracy": of_vote(given.class_sizes[rows]),
         },
         "in_training": retrieval.chance_in_gallery(labels[given.queries.looked_up], gallery_labels, settings.recall_at),
     }

@@ -135,14 +135,21 @@ def knn_correct(
     return Retrieved(kept, {"knn_accuracy": wins}, len(query_labels) - len(kept))
 
 
-def knn_chance(query_labels: np.ndarray, gallery_labels: np.ndarray, neighbours: int, seed: int) -> float | None:
-    """The mean of `knn_correct` for a random order; None where no query is left."""
+def knn_chance(
+    query_labels: np.ndarray,
+    gallery_labels: np.ndarray,
+    neighbours: int,
+    seed: int,
+    sizes: np.ndarray | None = None,
+) -> float | None:
+    """The mean of `knn_correct` for a random order, or with the sizes its macro mean; None where no query is left."""
     classes, counts = np.unique(gallery_labels, return_counts=True)
-    known = query_labels[np.isin(query_labels, classes)]
-    if not len(known):
+    known = np.isin(query_labels, classes)
+    if not known.any():
         return None
     wins = votes.win_probabilities(np.zeros_like(counts), counts, neighbours, seed)
-    return float(wins[np.searchsorted(classes, known)].mean())
+    weights = None if sizes is None else 1.0 / sizes[known]
+    return float(np.average(wins[np.searchsorted(classes, query_labels[known])], weights=weights))
 
 
 def means(found: Retrieved) -> dict[str, float | None]:
@@ -150,20 +157,31 @@ def means(found: Retrieved) -> dict[str, float | None]:
     return {name: float(values.mean()) if len(values) else None for name, values in found.values.items()}
 
 
-def macro_means(found: Retrieved, labels: np.ndarray) -> dict[str, float | None]:
-    """Of each measure over classes, of their means over queries; None where no query is left.
+def macro_means(found: Retrieved, sizes: np.ndarray) -> dict[str, float | None]:
+    """Of each measure the mean over classes of the class's mean; None where no query is left.
+
+    A query weighs one by the size of its class. Of a sample of queries that is an estimate over all classes; the mean
+    over those that happen to be in the sample would be one over large classes.
+
+    Args:
+        found: of any of the above.
+        sizes: int, for each row of which `found.queries` are some, how many rows of its class could be queries.
+    """
+    if not len(found.queries):
+        return dict.fromkeys(found.values)
+    weights = 1.0 / sizes[found.queries]
+    return {name: float(np.average(values, weights=weights)) for name, values in found.values.items()}
+
+
+def class_means(found: Retrieved, labels: np.ndarray) -> dict[int, dict[str, float]]:
+    """By label the mean of each measure, and under `queries` the number of queries.
 
     Args:
         found: of any of the above.
         labels: int, of all rows of which `found.queries` are some.
     """
-    _, _, by_class = _class_means(found, labels)
-    return {name: float(values.mean()) if len(values) else None for name, values in by_class.items()}
-
-
-def class_means(found: Retrieved, labels: np.ndarray) -> dict[int, dict[str, float]]:
-    """By label the mean of each measure, and under `queries` the number of queries. Arguments as for `macro_means`."""
-    classes, counts, by_class = _class_means(found, labels)
+    classes, codes, counts = np.unique(labels[found.queries], return_inverse=True, return_counts=True)
+    by_class = {name: np.bincount(codes, values) / counts for name, values in found.values.items()}
     return {
         int(label): {"queries": int(counts[i]), **{name: float(values[i]) for name, values in by_class.items()}}
         for i, label in enumerate(classes)
@@ -202,12 +220,6 @@ def _retrieved(rankings: Iterator[ranks.Ranking], rows: int, ks: Sequence[int]) 
         name: np.concatenate([np.zeros(0), *(part[name] for part in values)])[order] for name in measures.names(ks)
     }
     return Retrieved(queries[order], joined, rows - len(queries))
-
-
-def _class_means(found: Retrieved, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Classes that have queries, how many these are, and each measure's mean in each class."""
-    classes, codes, counts = np.unique(labels[found.queries], return_inverse=True, return_counts=True)
-    return classes, counts, {name: np.bincount(codes, values) / counts for name, values in found.values.items()}
 
 
 def _resampled(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:

@@ -13,14 +13,13 @@ def leave_one_out(
 ) -> dict[str, float | None]:
     """Mean over queries of `measures.each` for a random order of all others, exact; None if there is no query.
 
-    With `macro` the mean over classes: all queries of a class have one expectation. With `rows` of those queries alone.
+    With `macro` each query weighs one by the size of its class. With `rows` of those queries alone.
 
     >>> leave_one_out(np.array([0, 0, 0, 1, 2]), [1])["recall_at_1"]
     0.5
     """
-    asked = labels if rows is None else labels[rows]
-    queries = np.unique(asked) if macro else asked
-    return _means(same_label_counts(queries, labels) - 1, len(labels) - 1, ks)
+    sizes = same_label_counts(labels if rows is None else labels[rows], labels)
+    return _means(sizes - 1, len(labels) - 1, ks, 1.0 / sizes if macro else None)
 
 
 def in_gallery(query_labels: np.ndarray, gallery_labels: np.ndarray, ks: Sequence[int]) -> dict[str, float | None]:
@@ -28,12 +27,16 @@ def in_gallery(query_labels: np.ndarray, gallery_labels: np.ndarray, ks: Sequenc
     return _means(same_label_counts(query_labels, gallery_labels), len(gallery_labels), ks)
 
 
-def _means(same: np.ndarray, candidates: int, ks: Sequence[int]) -> dict[str, float | None]:
+def _means(
+    same: np.ndarray, candidates: int, ks: Sequence[int], weights: np.ndarray | None = None
+) -> dict[str, float | None]:
     # One ranking for each R(q): there are few, though classes may be many.
-    distinct, queries = np.unique(same[same > 0], return_counts=True)
+    kept = same > 0
+    distinct, places = np.unique(same[kept], return_inverse=True)
     if not len(distinct):
         return dict.fromkeys(names(ks))
     found = [each(_all_tied(count, candidates, max(ks, default=1)), ks) for count in distinct.tolist()]
+    queries = np.bincount(places, None if weights is None else weights[kept])
     return {name: float(np.average([row[name][0] for row in found], weights=queries)) for name in names(ks)}
 
 

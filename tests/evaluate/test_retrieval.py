@@ -112,11 +112,21 @@ def test_macro_weighs_classes_alike():
     labels = np.array([5, 5, 5, -2, 7, 7])
     found = Retrieved(np.array([0, 1, 2, 4, 5]), {"mrr": np.array([1.0, 0.5, 0.0, 0.1, 0.2])}, 1)
     assert retrieval.means(found) == {"mrr": pytest.approx(0.36)}
-    assert retrieval.macro_means(found, labels) == {"mrr": pytest.approx((0.5 + 0.15) / 2)}
+    assert retrieval.macro_means(found, np.array([3, 3, 3, 1, 2, 2])) == {"mrr": pytest.approx((0.5 + 0.15) / 2)}
     assert retrieval.class_means(found, labels) == {
         5: {"queries": 3, "mrr": pytest.approx(0.5)},
         7: {"queries": 2, "mrr": pytest.approx(0.15)},
     }
+
+
+def test_macro_of_sampled_queries_is_that_of_all_and_not_of_the_large_classes_among_them():
+    sizes, shares = np.repeat([90, 10], 500), np.repeat([0.9, 0.5], 500)  # of 1,000 classes; what is found of each
+    labels = np.repeat(np.arange(1000), sizes)
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.choice(len(labels), 1000, replace=False))
+    found = Retrieved(rows, {"hit": shares[labels[rows]]}, 0)
+    assert retrieval.means(found)["hit"] == pytest.approx(0.86, abs=0.02)
+    assert retrieval.macro_means(found, sizes[labels])["hit"] == pytest.approx(0.7, abs=0.03)
 
 
 def test_nothing_is_claimed_where_no_query_is_left():
@@ -124,7 +134,7 @@ def test_nothing_is_claimed_where_no_query_is_left():
     found = retrieval.leave_one_out(points, labels, [1])
     nothing = dict.fromkeys(["recall_at_1", "r_precision", "map_at_r", "mrr"])
     assert (found.queries.tolist(), found.left_out) == ([], 3)
-    assert retrieval.means(found) == retrieval.macro_means(found, labels) == nothing
+    assert retrieval.means(found) == retrieval.macro_means(found, np.ones(3, int)) == nothing
     assert retrieval.intervals(found, 10, 0) == retrieval.chance(labels, [1]) == nothing
     assert retrieval.class_means(found, labels) == {}
     voted = retrieval.knn_correct(points, labels, points, labels + 9, 1, seed=0)
