@@ -1,10 +1,12 @@
 """Which pairs of items are compared: all, a sample of all, or balanced ones within folds."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 FOLDS = 10
+SAME = 0.1  # of a sample of natural pairs
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,25 @@ class Pairs:
 def natural(labels: np.ndarray, limit: int, seed: int) -> Pairs:
     """All pairs of items, or a seeded sample of `limit` of them: mostly different, as in use.
 
+    Of a sample a tenth are same pairs, or all that there are: FAR and VAL are shares of one kind each, and of many
+    classes hardly any pair would be a same one.
+
     Args:
         labels: int `[N]`.
         limit: the largest number of pairs.
         seed: of the sample.
     """
-    n = len(labels)
-    partners = np.arange(n - 1, -1, -1)
-    left, right = _draw(np.arange(1, n + 1), partners, limit, np.random.default_rng([seed, 1]))
-    return Pairs(left, right, labels[left] == labels[right], None, int(partners.sum()))
+    n, rng = len(labels), np.random.default_rng([seed, 1])
+    ordered, ends = by_class(np.arange(n), labels)
+    same_partners, different_partners = ends - np.arange(n) - 1, n - ends
+    alike, available = int(same_partners.sum()), n * (n - 1) // 2
+    count = min(alike, max(math.ceil(limit * SAME), limit - (available - alike)))
+    same = _draw(ends - same_partners, same_partners, count, rng)
+    different = _draw(ends, different_partners, limit - count, rng)
+    first, second = (ordered[np.concatenate(side)] for side in zip(same, different, strict=True))
+    # In ascending order rows are read nearly in sequence.
+    left, right = np.divmod(np.sort(np.minimum(first, second) * n + np.maximum(first, second)), n)
+    return Pairs(left, right, labels[left] == labels[right], None, available)
 
 
 def balanced_folds(labels: np.ndarray, limit: int, seed: int) -> Pairs | None:

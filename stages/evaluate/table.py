@@ -59,14 +59,14 @@ def number(value: float | None) -> str:
     return ">0.9999" if 0.99995 <= value < 1 else "<0.0001" if 0 < value < 0.00005 else f"{value:.4f}"
 
 
-def natural_pairs(counts: Mapping[str, Any], kind: str = "") -> str:
-    """How many natural pairs were compared, and whether that is all of them.
+def natural_pairs(counts: Mapping[str, Any]) -> str:
+    """How many pairs were compared, and whether that is all of them.
 
-    >>> natural_pairs({"natural_pairs": 1000, "natural_pairs_available": 4950}, "natural ")
-    '1,000 natural pairs (sampled)'
+    >>> natural_pairs({"natural_pairs": 1000, "natural_pairs_available": 4950})
+    '1,000 pairs (sampled)'
     """
     sampled = "all" if counts["natural_pairs"] == counts["natural_pairs_available"] else "sampled"
-    return f"{counts['natural_pairs']:,} {kind}pairs ({sampled})"
+    return f"{counts['natural_pairs']:,} pairs ({sampled})"
 
 
 def queries(counts: Mapping[str, Any]) -> str:
@@ -84,9 +84,11 @@ def found_by_index(counts: Mapping[str, Any], search: str, system: str = "traine
     recall = counts.get("index_recall", {}).get(system, {}).get(search)
     if recall is None or recall["at_depth"] is None:
         return []
-    if recall["effort"] is None:
-        return [f"{counts['index']} not used, all were compared"]
     nearest = f"the {recall['depth']:,} nearest" if recall["depth"] > 1 else "the nearest"
+    if recall["refused"] is not None:
+        return [f"all were compared: {counts['index']} found {number(recall['refused'])} of {nearest} at most"]
+    if recall["effort"] is None:
+        return [f"all were compared: too few images or queries for {counts['index']}"]
     return [f"{counts['index']} found {number(recall['at_depth'])} of {nearest}"]
 
 
@@ -151,9 +153,7 @@ def _notes(counts: Mapping[str, Any], threshold: Mapping[str, Any], view: str) -
             f"verification: accuracy over 10 folds disjoint in {counts['balanced_folds_disjoint_in']}, "
             f"{counts['balanced_pairs']:,} balanced pairs."
         )
-    lines.append(
-        f"AUC, EER, VAL: {natural_pairs(counts, 'natural ')}, {counts['natural_pairs_same']:,} of them of one class."
-    )
+    lines.append(f"AUC, EER, VAL: {natural_pairs(counts)}, {counts['natural_pairs_same']:,} of them of one class.")
     if threshold["threshold"] is not None:
         rates = threshold[view]
         by_head = threshold["scored_by"] == "head"

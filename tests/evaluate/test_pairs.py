@@ -91,14 +91,23 @@ def test_items_are_dealt_evenly_by_class(labels, seed):
         assert len(dealt) == min(pairs.FOLDS, max(1, (labels == label).sum() // 2))
 
 
-def test_every_pair_is_drawn_equally_often():
+def test_every_pair_of_a_kind_is_drawn_equally_often():
     labels = np.array([0, 0, 0, 1, 1, 2])
     drawn = np.zeros((6, 6))
     for seed in range(3000):
-        chosen = pairs.natural(labels, 3, seed)
+        chosen = pairs.natural(labels, 3, seed)  # one of the 4 same pairs, 2 of the 11 different ones
         drawn[chosen.left, chosen.right] += 1
-    counts = drawn[np.triu_indices(6, 1)]
-    assert abs(counts - 600).max() < 5 * np.sqrt(3000 * 0.2 * 0.8)
+    same = labels[:, None] == labels
+    for kind, share in ((same, 1 / 4), (~same, 2 / 11)):
+        counts = drawn[np.triu(kind, 1)]
+        assert abs(counts - 3000 * share).max() < 5 * np.sqrt(3000 * share * (1 - share))
+
+
+def test_a_sample_has_a_tenth_of_same_pairs_however_many_classes_there_are():
+    many, two = np.arange(40_000) % 20_000, np.arange(40_000) % 2
+    # 20,000 same pairs among 800 million: a draw from all alike would have 0 or 1 of them.
+    assert [pairs.natural(labels, 50_000, seed=0).same.sum() for labels in (many, two)] == [5_000, 5_000]
+    assert pairs.natural(many, 500_000, seed=0).same.sum() == 20_000  # all that there are
 
 
 def test_seed_decides_the_pairs():
