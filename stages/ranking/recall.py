@@ -31,6 +31,8 @@ class Recall:
         compared_with_all: how many of these went by the whole gallery, as the index found too few, or all tie: they
             count as found.
         effort: that of the index, see `Index`; None: it was not used, all were compared.
+        refused: where it was not used, share of the nearest that it found with the most effort that might have paid;
+            None where it was not tried.
     """
 
     depth: int
@@ -39,12 +41,13 @@ class Recall:
     queries: int
     compared_with_all: int
     effort: int | None
+    refused: float | None = None
 
     @classmethod
-    def of_all(cls, depth: int, queries: int) -> "Recall":
+    def of_all(cls, depth: int, queries: int, refused: float | None = None) -> "Recall":
         """Of so many queries that are compared with the whole gallery."""
         share = 1.0 if queries else None
-        return cls(depth, share, share, queries, queries, None)
+        return cls(depth, share, share, queries, queries, None, refused)
 
     def as_dict(self) -> dict[str, Any]:
         """By name."""
@@ -84,13 +87,15 @@ def tuned(
     exact, _ = nearest_keys(placed, drawn, depth)
     trial = np.zeros(len(drawn), bool)
     trial[rng.choice(len(drawn), TUNED_BY, replace=False)] = True
+    share = 0.0
     for effort in index.efforts(proposed(depth, itself)):
         index = replace(index, effort=effort)
         found, by_all = nearest_keys(placed, drawn[trial], depth, index)
         # What went by the whole gallery is not found by the index.
-        if np.where(by_all, 0.0, _shares(found, exact[trial])).mean() >= wanted:
+        share = float(np.where(by_all, 0.0, _shares(found, exact[trial])).mean())
+        if share >= wanted:
             return index, measure(index, placed, drawn[~trial], exact[~trial])
-    return None, Recall.of_all(depth, len(rows))
+    return None, Recall.of_all(depth, len(rows), refused=share)
 
 
 def measure(index: Index, placed: Placed, rows: np.ndarray, exact: np.ndarray) -> Recall:

@@ -47,11 +47,12 @@ def own_label_wins(
         for chosen, sure, tied in _votes(block, codes, len(classes)):
             wins[chosen] = (sure + tied).argmax(axis=1) == own[chosen]
             for row in np.flatnonzero((sure + tied).sum(axis=1) > neighbours):
-                slots = neighbours - int(sure[row].sum())
-                case = sure[row].tobytes() + tied[row].tobytes()
+                present = np.flatnonzero(sure[row] + tied[row])  # of very many classes, few
+                votes = np.stack([present, sure[row, present], tied[row, present]])
+                case = votes.tobytes()
                 if case not in drawn:
-                    drawn[case] = win_probabilities(sure[row], tied[row], slots, seed)
-                wins[chosen[row]] = drawn[case][own[chosen[row]]]
+                    drawn[case] = win_probabilities(*votes[1:], neighbours - int(votes[1].sum()), seed)
+                wins[chosen[row]] = drawn[case][present == own[chosen[row]]].sum()
     return wins
 
 

@@ -162,8 +162,12 @@ def test_line_table_and_captions_say_how_much_was_found(by_ivf, sampled, exact, 
     depth = counts["index_recall"]["trained"]["leave_one_out"]["depth"]
     words = f"ivf found {share} of the {depth} nearest"
     assert table.headline(by_ivf.metrics).endswith(f", {words}")
-    all_compared = {"index": "ivf", "index_recall": {"trained": {"votes": Recall.of_all(5, 100).as_dict()}}}
-    assert table.found_by_index(all_compared, "votes") == ["ivf not used, all were compared"]
+    for refused, told in (
+        (None, "all were compared: too few images or queries for ivf"),
+        (0.61, "all were compared: ivf found 0.6100 of the 5 nearest at most"),
+    ):
+        recalls = {"trained": {"votes": Recall.of_all(5, 100, refused).as_dict()}}
+        assert table.found_by_index({"index": "ivf", "index_recall": recalls}, "votes") == [told]
     lines = table.table(by_ivf.metrics, by_ivf.threshold).splitlines()
     assert f"trained network: {words}." in lines
     assert "recall, MAP@R: 100 queries, a sample of 300; k-NN as many." in lines

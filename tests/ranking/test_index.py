@@ -230,7 +230,9 @@ def test_an_index_that_cannot_find_the_wanted_share_is_not_used(kind, points):
     with through_faiss(), narrow(), by_few(), mock.patch.multiple(index, MOST_PROBED=30, MOST_SEARCHED=30):
         tuned, told = recall.tuned(lambda: index.build(kind, points), points, None, np.arange(3000), 19, 0.99, seed=0)
     assert tuned is None
-    assert told == recall.Recall.of_all(19, 3000)
+    assert told.refused is not None
+    assert told == recall.Recall.of_all(19, 3000, told.refused)
+    assert told.refused < 0.99
 
 
 def test_sampled_queries_equal_the_same_rows_of_all():
