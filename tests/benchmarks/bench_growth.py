@@ -63,8 +63,8 @@ def measured(seconds: float, largest_batch: int, largest_items: int) -> Growth:
         versions = []
         print("no figures of PyTorch Metric Learning: its lines are left out", file=sys.stderr)
     what = (
-        f"D = {DIMENSIONS}. Losses: {SAMPLES} rows of a class. Retrieval: {OF_CLASS} images of a class; ten measures "
-        "here, recall@1, R-precision and MAP@R there."
+        f"D = {DIMENSIONS}. Losses: {SAMPLES} rows of a class; semi-hard there takes all negatives of a band. "
+        f"Retrieval: {OF_CLASS} images of a class; ten measures here, recall@1, R-precision and MAP@R there."
     )
     return Growth(", ".join(facts), ", ".join(versions), what, tuple(shown))
 

@@ -1,4 +1,4 @@
-"""Time and memory of the triplet losses, forward and backward, against the formulas of TensorFlow Addons and a peer.
+"""Time and memory of the triplet losses, forward and backward, against plain formulas and a peer.
 
 `python -m tests.benchmarks.bench_losses --only hard,semi_hard`; all three took 10 minutes on two busy cores. 2 threads,
 margin 1, random embeddings of length 1, K rows a class. Ours, the plain formulas and the bare product take turns in one
@@ -20,7 +20,8 @@ COLUMNS = {
     "plain GB": 8, "peer ms": 8,
 }  # fmt: skip
 NOTES = """\
-B rows of D numbers, K rows a class; "?": traced with an unknown B, as fit does. plain: TensorFlow Addons' formulas.
+B rows of D numbers, K rows a class; "?": traced with an unknown B, as fit does. plain: from matrices and cubes,
+as TensorFlow Addons computed hard and semi-hard; it had no batch-all.
 ours/product: as multiples of one product B×D·D×B, forward only. GB: what a step adds to the process's memory.
 peer: PyTorch Metric Learning, in a process of its own, so not in turns; its semi-hard means another thing (all
 negatives between d⁺ and d⁺ + margin), and its means are over the triplets with a loss above 0."""

@@ -9,8 +9,9 @@ import numpy as np
 
 from stages import store
 
-FITTED = 16
-"""A slope is that of the sizes from the largest down to the largest over this…"""
+FITTED = {"loss": 16, "evaluate": 4}
+"""A slope is that of the sizes from the largest down to the largest over this (retrieval searches in another way from
+8,192 images on: a slope over both would be that of neither)…"""
 GROWN = 4.0
 """…whose figures are at least so many times the curve's smallest: below, growth has not set in…"""
 LEAST_POINTS = 3
@@ -60,6 +61,10 @@ class Curve:
         sizes, figures = zip(*kept, strict=True) if kept else ((), ())
         return np.array(sizes, float), np.array(figures, float)
 
+    def slope(self, quantity: str) -> float | None:
+        """See `slope`."""
+        return slope(*self.figures(quantity), FITTED[self.kind])
+
 
 @dataclass(frozen=True)
 class Growth:
@@ -92,12 +97,15 @@ class Growth:
         return cls(content["facts"], content["peer"], content["what"], tuple(curves))
 
 
-def slope(sizes: Sequence[float] | np.ndarray, figures: Sequence[float] | np.ndarray) -> float | None:
+def slope(
+    sizes: Sequence[float] | np.ndarray, figures: Sequence[float] | np.ndarray, part: float = FITTED["loss"]
+) -> float | None:
     """The power of the size by which figures grow: least squares of their logarithms in the curve's upper part.
 
     Args:
         sizes: ascending.
         figures: as many, positive.
+        part: the smallest size that counts is the largest over this.
 
     Returns:
         Over which points: see `FITTED`. None where there are fewer than `LEAST_POINTS`.
@@ -106,7 +114,7 @@ def slope(sizes: Sequence[float] | np.ndarray, figures: Sequence[float] | np.nda
     2.0
     """
     x, y = np.asarray(sizes, float), np.asarray(figures, float)
-    upper = x * FITTED >= x.max(initial=0.0)
+    upper = x * part >= x.max(initial=0.0)
     grown = upper & (y >= GROWN * y.min(initial=np.inf))
     fitted = grown if np.count_nonzero(grown) >= LEAST_POINTS else upper
     if np.count_nonzero(fitted) < LEAST_POINTS:
@@ -120,8 +128,8 @@ def table(growth: Growth) -> str:
     for curve in growth.curves:
         cells = [curve.name, "peer" if curve.peer else "ours", f"{curve.points[-1].size:,}" if curve.points else "–"]
         for quantity in ("seconds", "gigabytes"):
-            sizes, figures = curve.figures(quantity)
-            fitted = slope(sizes, figures)
+            _, figures = curve.figures(quantity)
+            fitted = curve.slope(quantity)
             cells += [f"{figures[-1]:.3g}" if len(figures) else "–", "–" if fitted is None else f"{fitted:.2f}"]
         rows.append((*cells, curve.ended))  # type: ignore[arg-type]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

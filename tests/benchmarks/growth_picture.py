@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from stages import store
 from stages.palette import BLUE, CLASSES, GREEN, GREY, ORANGE, VERMILION, style
-from tests.benchmarks.growth import FITTED, Curve, Growth, slope
+from tests.benchmarks.growth import FITTED, Curve, Growth
 
 LOOKS: dict[str, tuple[str, str, str]] = {
     "hard": ("batch-hard", BLUE, "o"),
@@ -113,7 +113,7 @@ def with_unit(figure: float, quantity: str) -> str:
 
 def _power(curve: Curve, quantity: str) -> str:
     """The fitted slope, as a power of the size; "" where there is none."""
-    fitted = slope(*curve.figures(quantity))
+    fitted = curve.slope(quantity)
     return "" if fitted is None else rf"$\propto {'B' if curve.kind == 'loss' else 'N'}^{{{fitted:.1f}}}$"
 
 
@@ -193,7 +193,8 @@ def _write_around(figure: Figure, growth: Growth) -> None:
         title_fontproperties={"size": 17, "weight": "bold"},
     )
     fitted = (
-        f"∝: least squares of logarithms, over the sizes from 1/{FITTED} of the largest on, where growth has set in."
+        f"∝: least squares of logarithms, over the sizes from 1/{FITTED['loss']} of the largest on, where growth has "
+        f"set in; of retrieval from 1/{FITTED['evaluate']} on."
     )
     lines = [f"{growth.facts}.", f"{beside}.", growth.what, fitted]
     figure.supxlabel("\n".join(lines), fontsize=10, color="#555555", linespacing=1.35)

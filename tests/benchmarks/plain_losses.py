@@ -1,4 +1,5 @@
-"""The losses as TensorFlow Addons computed them: from matrices and cubes, with the gradient through all of it.
+"""The losses from matrices and cubes, with the gradient through all of it: as TensorFlow Addons computed hard and
+semi-hard, and batch-all, which it lacked, likewise.
 
 Written from the definitions, as something to compare with. A minimum over part of a row is taken as there, by
 arithmetic: shift the row so that what is masked out, times 0, cannot win.

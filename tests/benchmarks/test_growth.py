@@ -53,6 +53,13 @@ def test_what_hardly_grows_has_a_small_slope() -> None:
     assert slope(SIZES, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.2, 1.3]) == pytest.approx(0.1, abs=0.03)
 
 
+def test_slope_of_retrieval_is_that_of_the_way_in_which_many_are_searched() -> None:
+    figures = {1000: 1.0, 2000: 4.0, 4000: 16.0, 8000: 64.0, 16_000: 80.0, 32_000: 160.0, 64_000: 320.0}
+    points = tuple(Point(size, seconds) for size, seconds in figures.items())
+    assert Curve("evaluate", "evaluate", False, points).slope("seconds") == 1.0
+    assert Curve("loss", "hard", False, points).slope("seconds") != 1.0
+
+
 @pytest.mark.parametrize("points", [0, 1, 2])
 def test_two_points_have_no_slope(points: int) -> None:
     assert slope(SIZES[:points], [1.0, 4.0][:points]) is None
@@ -110,7 +117,7 @@ def test_slopes_stand_at_the_lines_and_in_the_table() -> None:
     drawn = "\n".join(text.get_text() for text in growth_picture.picture(both).findobj(Text))
     for one in both.curves:
         for quantity in ("seconds", "gigabytes"):
-            fitted = slope(*one.figures(quantity))
+            fitted = one.slope(quantity)
             if fitted is not None:
                 assert f"^{{{fitted:.1f}}}$" in drawn
                 assert f"{fitted:.2f}" in table(both)
