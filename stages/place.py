@@ -9,10 +9,13 @@ from stages.errors import UserError
 
 BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _STARTERS = {
-    ("SLURM_PROCID", "SLURM_NTASKS"): ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_LOCALID"),
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"): ("OMPI_MCA_orte_hnp_uri",),
+    ("SLURM_PROCID", "SLURM_NTASKS"): ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_LOCALID"),
 }
-"""Those of which JAX finds out by itself where process 0 is: their variables for number and count, and others."""
+"""Those of which JAX finds out by itself where process 0 is: their variables for number and count, and others.
+
+In JAX's order: what `mpirun` starts within an allocation has the variables of both, Slurm's being its daemon's.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Place:
 
 
 def place(environment: Mapping[str, str] = os.environ) -> Place:
-    """Which process this is, as the environment tells: by hand, or by Slurm or Open MPI; else the only one.
+    """Which process this is, as the environment tells: by hand, or by Open MPI or Slurm; else the only one.
 
     Raises:
         UserError: the environment tells half of it, or what cannot be.

@@ -27,7 +27,7 @@ SILENCE = 15.0
 _NOTICED_BY_JAX = 45  # seconds: later than here, for its own word for it is an abort with the stack of its C++ code
 _LAST_WORD = 4 * BEAT  # so long a process that fails stays, for the others to hear why
 _PIECE = 2**26  # bytes sent at once
-_CONNECTING = 300  # seconds that the first waits for the last
+_CONNECTING = 300  # seconds that the first waits for the last, to join and once more to begin
 
 AGAIN = "start all of them again: the training goes on from the last saved step"
 
@@ -39,6 +39,7 @@ class _Group:
     client: Any = None  # of JAX's coordination service; None for a process on its own
     asked_to_stop = False
     stopped = False  # after the same step as all others
+    stderr = 2  # also while this is held back
 
 
 @contextlib.contextmanager
@@ -62,7 +63,8 @@ def joined() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if _Group.stopped:
+        # An interruption with a message is that of the stop. Else what all stopped for was not saved.
+        if _Group.stopped and isinstance(error, interruption.Interrupted) and str(error):
             _leave(end)
         else:
             _fail(error, end)
@@ -98,26 +100,32 @@ def all_stop(step: int, wanted: bool) -> bool:
 
 
 def agree_on(what: str, value: str) -> None:
-    """Refuse to go on together with processes for which this text is another one.
+    """Wait for all processes, and refuse to go on together with those for which this text is another one.
+
+    What they compute together fails if one begins it half a minute after another.
 
     Args:
         what: the text stands for, in words.
         value: here.
 
     Raises:
-        UserError: it differs.
+        UserError: it differs, or not all come.
     """
     client, place = _Group.client, _Group.place
     if client is None:
         return
     client.key_value_set(f"agreed/{place.number}", value)
-    first = client.blocking_key_value_get("agreed/0", _CONNECTING * 1000)
-    if first != value:
+    until = time.monotonic() + _CONNECTING
+    while (ready := len(client.key_value_dir_get("agreed"))) < place.count:
+        if time.monotonic() > until:
+            raise UserError(f"found {ready} of {place.count} processes ready after {_CONNECTING} s, expected all")
+        time.sleep(BEAT / 4)
+    if _told("agreed/0") != value:
         raise UserError(f"found other {what} on this machine than process 0 has, expected the same for all")
 
 
 def from_the_first(content: bytes | None) -> bytes | None:
-    """What process 0 gives, in all processes."""
+    """What process 0 gives, in all processes, each of which has to call this at the same point."""
     if _Group.client is None:
         return content
     import numpy as np
@@ -192,7 +200,8 @@ def _watch(end: threading.Event) -> None:
 
 def _end(line: str) -> None:
     # At once, for the main thread may wait for ever in a sum over all processes. What was saved stays, as after a kill.
-    interruption.tell(f"train: {line}; {AGAIN}")
+    with contextlib.suppress(OSError):
+        os.write(_Group.stderr, f"train: {line}; {AGAIN}\n".encode())
     os._exit(1)
 
 
@@ -254,4 +263,4 @@ def _hide_stacks(found: Place) -> None:
     sys.stderr.flush()
     os.dup2(writing, 2)
     os.close(reading)
-    os.close(writing)
+    _Group.stderr = writing

@@ -77,7 +77,8 @@ def run(
             built_optimizer = build(optimizer, "optimizer", allowed_targets, keras.optimizers.Optimizer)
             resident = training.images if strategy.keeps(training.images) else None
             learner = _learner(encoder, objective, built_optimizer, train.augmentation, plan.shape[1], seed, resident)
-        print(strategy.described(threads, resident is not None), flush=True)
+            if processes.here().writes:
+                print(strategy.described(threads, resident is not None), flush=True)
 
         def train_with(log: Log) -> Progress:
             how = (plan, train.steps_per_epoch, checkpoint, train.checkpoint_seconds, log)

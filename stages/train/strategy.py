@@ -5,6 +5,7 @@ Only this module and `accelerator` name TensorFlow.
 
 import contextlib
 import functools
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -88,7 +89,11 @@ def joined(name: str) -> AbstractContextManager[None]:
     expected, backend = BACKENDS.get(name), keras.backend.backend()
     if expected not in (None, backend):
         raise UserError(f"train.strategy: found {name} with the backend {backend}, expected KERAS_BACKEND={expected}")
-    return processes.joined() if name == "data_parallel" else contextlib.nullcontext()
+    if name != "data_parallel":
+        return contextlib.nullcontext()
+    with hidden_stderr():  # `set_up` needs it; once joined, a process has to be heard, and to give signs of life
+        importlib.import_module("tensorflow")
+    return processes.joined()
 
 
 def scope_of(name: str, batch: int) -> Callable[[], AbstractContextManager[Any]]:
@@ -107,9 +112,12 @@ def scope_of(name: str, batch: int) -> Callable[[], AbstractContextManager[Any]]
     if name == "single":
         return contextlib.nullcontext
     if name == "data_parallel":
-        devices, here = keras.distribution.list_devices(), processes.here()
-        if len(devices) % here.count:
-            raise UserError(f"{name}: found {len(devices)} devices in {here.count} processes, expected as many in each")
+        import jax
+
+        devices, count, held = keras.distribution.list_devices(), processes.here().count, jax.local_device_count()
+        if held * count != len(devices):
+            found = f"{held} devices in this process and {len(devices)} in all {count}"
+            raise UserError(f"{name}: found {found}, expected as many in each")
         _check_shares(name, batch, len(devices))
         return keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False).scope
     import tensorflow as tf
@@ -125,7 +133,8 @@ def scope_of(name: str, batch: int) -> Callable[[], AbstractContextManager[Any]]
 def _check_shares(name: str, batch: int, devices: int) -> None:
     if batch % devices:
         raise UserError(f"batches: found {batch} images a batch, expected a multiple of the {devices} devices")
-    print(f"{name}: {devices} devices take {batch // devices} images of each batch", flush=True)
+    if processes.here().writes:
+        print(f"{name}: {devices} devices take {batch // devices} images of each batch", flush=True)
 
 
 def share(plan: np.ndarray) -> np.ndarray:
@@ -180,7 +189,7 @@ def keeps(images: np.ndarray) -> bool:
 
 
 def described(threads: int, resident: bool) -> str:
-    """What computes, and how, in a line for the user.
+    """What computes, and how, in a line for the user; to be called in the scope of the devices.
 
     Args:
         threads: of the processor, as set; 0: all that there are.
@@ -189,12 +198,14 @@ def described(threads: int, resident: bool) -> str:
     how = [f"in {keras.config.dtype_policy().name}"]
     if compiles():
         how.append("compiled by XLA")
-    name = accelerator.name()
+    name, devices = accelerator.name(), devices_in_sync()
     if name is not None:
         how.append(f"images {'on the device' if resident else 'sent batch by batch'}")
     elif keras.backend.backend() == "tensorflow":
         how.insert(0, f"on {cores.limit(threads)} threads")
-    return f"{keras.backend.backend()} computes on {name or 'the processor'} {', '.join(how)}"
+    name = name or "the processor"
+    on = name if devices == 1 else f"{devices} devices ({name})"
+    return f"{keras.backend.backend()} computes on {on} {', '.join(how)}"
 
 
 def settle(model: keras.Model) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from mlflow import MlflowClient
 from stages import config, store
 from stages.errors import UserError
 from stages.place import BY_HAND, Place, place
-from stages.train import abort_told
+from stages.train import abort_told, processes, strategy
 from tests.repository import ROOT, wait_until
 from tests.small import settings, write_prepared
 from tests.train.on_devices import FIGURES
@@ -108,6 +109,10 @@ def test_a_batch_that_processes_cannot_share_is_refused(found):
         ({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "2", "SLURM_PROCID": "0"}, Place()),
         ({"OMPI_MCA_orte_hnp_uri": "1.0;tcp://n1:7", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3"},
          Place(3, 4)),
+        # Of `mpirun` within an allocation: its daemon on each machine was started by `srun`.
+        ({"OMPI_MCA_orte_hnp_uri": "1.0;tcp://n1:7", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3",
+          "SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "n[1-2]", "SLURM_LOCALID": "0", "SLURM_NTASKS": "2",
+          "SLURM_PROCID": "1"}, Place(3, 4)),
     ],
 )  # fmt: skip
 def test_a_process_knows_its_place_from_what_started_it(environment, expected):
@@ -128,6 +133,106 @@ def test_a_place_that_makes_no_sense_is_refused(address, count, number, message)
     with pytest.raises(UserError) as caught:
         place(dict(zip(BY_HAND, (address, count, number), strict=True)))
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("held", "total"), [(8, 12), (4, 12)])
+def test_processes_with_other_numbers_of_devices_are_refused(held, total, monkeypatch):
+    monkeypatch.setattr(processes, "here", lambda: Place(0, 2))
+    monkeypatch.setattr("keras.distribution.list_devices", lambda: [f"gpu:{one}" for one in range(total)])
+    monkeypatch.setattr("jax.local_device_count", lambda: held)
+    with pytest.raises(UserError) as caught:
+        strategy.scope_of("data_parallel", 24)
+    expected = f"data_parallel: found {held} devices in this process and {total} in all 2, expected as many in each"
+    assert str(caught.value) == expected
+
+
+def test_tensorflow_is_there_before_a_process_joins():
+    # In the seconds that its import takes what is written to standard error is held back.
+    program = "import sys; from stages.train import strategy; strategy.joined('data_parallel')"
+    with started("-c", f"{program}; sys.modules['tensorflow']", count=1) as (alone,):
+        _, said = alone.communicate(timeout=120)
+    assert (alone.returncode, said) == (0, "")
+
+
+COME_LATE_AND_STOP = """
+import json, time
+from stages import command, errors, interruption
+from stages.train import processes
+
+def together():
+    with processes.joined():
+        number = processes.here().number
+        time.sleep(3 * number)
+        came = time.time()
+        processes.agree_on("things", "one")
+        went = time.time()
+        score = json.loads(processes.from_the_first(json.dumps([number + 0.5, number == 0]).encode()))
+        print(json.dumps([came, went, score]), flush=True)
+        step = 1
+        while not processes.all_stop(step, number == 1):
+            step += 1
+            time.sleep(0.1)
+        if number == 0:
+            raise {error}
+        interruption.end("all is kept")
+
+command.call_or_exit("train", together, debug=False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        ("errors.UserError('no room')", "no room"),
+        ("interruption.Interrupted(15)", "Interrupted"),  # by a second signal, which does not wait for the save
+    ],
+)
+def test_processes_wait_for_the_last_and_a_save_that_fails_at_the_stop_is_told_by_all(error, line):
+    with started("-c", COME_LATE_AND_STOP.replace("{error}", error)) as running:
+        ended = [process.communicate(timeout=120) for process in running]
+    (came, went, score), (came_late, _, received) = (json.loads(out.splitlines()[-1]) for out, _ in ended)
+    assert came + 2 < came_late <= went
+    assert score == received == [0.5, True]
+    assert "is kept" not in ended[1][1]
+    assert f"train: process 0 ended: {line}; start all of them again" in ended[1][1]
+    assert running[1].returncode == 1
+
+
+def test_one_that_does_not_become_ready_is_not_waited_for_without_end(monkeypatch):
+    only_this = types.SimpleNamespace(key_value_set=lambda *_: None, key_value_dir_get=lambda _: [("agreed/0", "one")])
+    monkeypatch.setattr(processes._Group, "client", only_this)
+    monkeypatch.setattr(processes._Group, "place", Place(0, 2))
+    monkeypatch.setattr(processes, "_CONNECTING", 0.1)
+    with pytest.raises(UserError) as caught:
+        processes.agree_on("things", "one")
+    assert str(caught.value) == "found 1 of 2 processes ready after 0.1 s, expected all"
+
+
+FAIL_WHILE_ANOTHER_HOLDS_BACK = """
+import time
+from stages import command, errors, quiet
+from stages.train import processes
+
+def together():
+    with processes.joined():
+        if processes.here().number == 1:
+            time.sleep(1)
+            raise errors.UserError("no data")
+        with quiet.hidden_stderr():
+            time.sleep(60)
+
+command.call_or_exit("train", together, debug=False)
+"""
+
+
+def test_a_process_that_others_end_says_so_also_while_standard_error_is_held_back():
+    with started("-c", FAIL_WHILE_ANOTHER_HOLDS_BACK) as running:
+        said = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [1, 1]
+    assert said[0].endswith(
+        "train: process 1 ended: no data; start all of them again: the training goes on from the last saved step\n"
+    )
+    assert said[1] == "train: no data\n"
 
 
 def test_of_an_abort_of_jax_a_line_is_left(capfd):
@@ -212,6 +317,8 @@ def test_the_end_of_one_process_ends_all_and_the_training_goes_on_from_there(tra
         said = [process.communicate(timeout=120) for process in running]
         assert [process.returncode for process in running] == [0, 0], said
     assert f"going on after step {begun}, from " in said[0][0]
+    lines = "2 devices take 6 images of each batch", "computes on 2 devices (the processor) in float32, compiled by XLA"
+    assert [[line in out for line in lines] for out, _ in said] == [[True] * 2, [False] * 2]
     with (Path(configured.paths.model) / "history.csv").open(encoding="utf-8") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["20", "40", "60"]
     client = MlflowClient(f"sqlite:///{environment['DVC_ROOT']}/mlflow.db")
