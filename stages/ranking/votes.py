@@ -48,10 +48,10 @@ def own_label_wins(
             wins[chosen] = (sure + tied).argmax(axis=1) == own[chosen]
             for row in np.flatnonzero((sure + tied).sum(axis=1) > neighbours):
                 present = np.flatnonzero(sure[row] + tied[row])  # of very many classes, few
-                votes = np.stack([present, sure[row, present], tied[row, present]])
-                case = votes.tobytes()
+                votes, ties = sure[row, present], tied[row, present]
+                case = np.stack([present, votes, ties]).tobytes()
                 if case not in drawn:
-                    drawn[case] = win_probabilities(*votes[1:], neighbours - int(votes[1].sum()), seed)
+                    drawn[case] = win_probabilities(votes, ties, neighbours - int(votes.sum()), seed)
                 wins[chosen[row]] = drawn[case][present == own[chosen[row]]].sum()
     return wins
 

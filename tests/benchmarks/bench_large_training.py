@@ -148,12 +148,12 @@ def train(folder: Path, planned: np.ndarray, rounds: int, steps: int) -> None:
         seconds["memory"].append(loop(small, of_small))
         reading["memory"].append(read(small, of_small))
         before = _fetched()
-        taken = cold_and_warm(folder, loop, rows[:steps])
+        trained = cold_and_warm(folder, loop, rows[:steps])
         fetched.append(_fetched() - before)
-        times = taken, cold_and_warm(folder, read, rows[steps:])
-        for of_all, (of_cold, of_warm) in zip((seconds, reading), times, strict=True):
-            of_all["cold"].append(of_cold)
-            of_all["warm"].append(of_warm)
+        times = trained, cold_and_warm(folder, read, rows[steps:])
+        for kept, (of_cold, of_warm) in zip((seconds, reading), times, strict=True):
+            kept["cold"].append(of_cold)
+            kept["warm"].append(of_warm)
         told = ", ".join(f"{name} {1000 * taken[-1]:.0f}" for name, taken in seconds.items())
         print(f"round {turn + 1}: {told} ms a step, {fetched[-1]:.0f} MB fetched", file=sys.stderr, flush=True)
     print(
