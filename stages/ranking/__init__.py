@@ -6,7 +6,7 @@ unless an approximate `index` proposes who can be; then `recall` says what it fi
 epochs is named here.
 """
 
-from stages.ranking.measures import map_at_r, recall_at_k
+from stages.ranking.measures import average_precisions, hits, means
 from stages.ranking.ranks import leave_one_out
 
-__all__ = ["leave_one_out", "map_at_r", "recall_at_k"]
+__all__ = ["average_precisions", "hits", "leave_one_out", "means"]

@@ -4,33 +4,34 @@ With k beyond the gallery, the k nearest are all there are.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 
 import numpy as np
 
 from stages.ranking.ranks import Ranking
 
 
-def recall_at_k(rankings: Iterable[Ranking], ks: Sequence[int]) -> dict[int, float | None]:
-    """Share of queries with at least one same-label item among their k nearest; None if there is no query.
+def means(rankings: Iterable[Ranking], **measures: Callable[[Ranking], np.ndarray]) -> dict[str, float] | None:
+    """Means over all queries, by name; None if there is no query. Of a block only its queries' values are kept.
+
+    Args:
+        rankings: taken once, block by block.
+        measures: each gives float64 `[q]` of a block, as those below do.
 
     >>> from stages.ranking import leave_one_out
-    >>> embeddings, labels = np.array([[0.0], [1.0], [2.5], [3.0]]), np.array([0, 0, 1, 0])
-    >>> {k: round(recall, 3) for k, recall in recall_at_k(leave_one_out(embeddings, labels), [1, 2]).items()}
-    {1: 0.667, 2: 1.0}
+    >>> rankings = leave_one_out(np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([0, 0, 1, 1]))
+    >>> means(rankings, map_at_r=average_precisions)
+    {'map_at_r': 1.0}
     """
-    rankings = list(rankings)
-    return {k: _mean(rankings, partial(hits, k=k)) for k in ks}
 
+    def measured(ranking: Ranking) -> tuple[np.ndarray, list[np.ndarray]]:
+        return ranking.queries, [measure(ranking) for measure in measures.values()]
 
-def map_at_r(rankings: Iterable[Ranking]) -> float | None:
-    """Mean over queries of the average precision at R(q) (Musgrave et al. 2020); None if there is no query.
-
-    >>> from stages.ranking import leave_one_out
-    >>> map_at_r(leave_one_out(np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([0, 0, 1, 1])))
-    1.0
-    """
-    return _mean(rankings, average_precisions)
+    found = list(map(measured, rankings))  # a loop's variable would hold a block while the next one is made
+    if not found:
+        return None
+    order = np.argsort(np.concatenate([queries for queries, _ in found]))
+    columns = zip(*(values for _, values in found), strict=True)
+    return {name: float(np.mean(np.concatenate(column)[order])) for name, column in zip(measures, columns, strict=True)}
 
 
 def names(ks: Sequence[int]) -> list[str]:
@@ -87,7 +88,7 @@ def r_precisions(ranking: Ranking) -> np.ndarray:
 
 
 def average_precisions(ranking: Ranking) -> np.ndarray:
-    """(1/R) Σ_{i=1..R} P(i)·rel(i), float64 `[q]`.
+    """(1/R) Σ_{i=1..R} P(i)·rel(i), float64 `[q]`, whose mean is MAP@R (Musgrave et al. 2020).
 
     Rank s + j, in a group of g ties of which r are relevant, after s items of which c are relevant, contributes
     r/g · (c + 1 + (j - 1)(r - 1)/(g - 1)) / (s + j): it is relevant with probability r/g, and then so is each of the
@@ -135,12 +136,3 @@ def _reciprocal_rank(nearer: int, tied: int, relevant: int) -> float:
     later = np.arange(1, tied - relevant + 1)
     factors = np.concatenate([[relevant / tied], (tied - later - relevant + 1) / (tied - later)])
     return float((np.cumprod(factors) / (nearer + 1 + np.arange(len(factors)))).sum())
-
-
-def _mean(rankings: Iterable[Ranking], measure: Callable[[Ranking], np.ndarray]) -> float | None:
-    """Mean over all queries, in their order."""
-    found = [(ranking.queries, measure(ranking)) for ranking in rankings]
-    if not found:
-        return None
-    queries, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return float(np.mean(values[np.argsort(queries)]))

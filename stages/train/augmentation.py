@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from stages.train import strategy
+
 
 class RandomAffine(keras.layers.Layer):
     """Shift, rotate, scale and shear each image at random, in one interpolation; the identity outside training.
@@ -50,8 +52,11 @@ class RandomAffine(keras.layers.Layer):
 
     def _transforms(self, count: Any, height: int, width: int) -> Any:
         # Rows a0 a1 a2 b0 b1 b2 0 0 of the map from an output pixel to the input pixel it is taken from.
+        whole = count * strategy.parts_in_sync()
+
         def uniform(limit: float) -> Any:
-            return keras.random.uniform((count,), -limit, limit, seed=self.generator)
+            # Of the whole batch: devices draw the same numbers, for Keras gives each the same state of the generator.
+            return strategy.own_part(keras.random.uniform((whole,), -limit, limit, seed=self.generator))
 
         angle = uniform(math.radians(self.rotation))
         scale_x = ops.exp(uniform(math.log1p(self.scale)))

@@ -1,9 +1,12 @@
 """The model that is trained: augmentation, encoder, the loss's head if it has one, and figures of each step."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.losses import loss as keras_losses
 
 from stages.train import strategy
 from stages.train.statistics import TripletStatistics
@@ -76,19 +79,33 @@ class Learner(keras.Model):
         """
         y, y_pred = strategy.gathered(y), strategy.gathered(y_pred)
         judged = y_pred if self.head is None else self.head([y_pred[0::2], y_pred[1::2]], training=training)
-        loss = super().compute_loss(x, y, judged, sample_weight, training=training)
+        with _undivided():
+            loss = super().compute_loss(x, y, judged, sample_weight, training=training)
         values, self._watched.values = self._watched.values, None
-        parts = strategy.parts_in_sync()
-        if self._watched.reduction == "sum":
-            loss = loss / parts  # as Keras does with means
-        whole = loss * parts
-        self.statistics.update_loss(whole, whole if values is None else values)
-        return loss
+        self.statistics.update_loss(loss, loss if values is None else values)
+        return loss / strategy.parts_in_sync()
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """The mean loss of the epoch so far, and the figures of this batch."""
         self.statistics.update_state(strategy.gathered(y), strategy.gathered(y_pred))
         return self.get_metrics_result()
+
+
+_divide = keras_losses.scale_loss_for_distribution
+
+
+@contextlib.contextmanager
+def _undivided() -> Iterator[None]:
+    """Let Keras give the whole loss on each device during the block.
+
+    Else it gives a device its part of means and regularisers, but the whole of sums and scalars; which of them a loss
+    is made of, which may call others, cannot be told from outside. There is no public way to this.
+    """
+    keras_losses.scale_loss_for_distribution = lambda value: value
+    try:
+        yield
+    finally:
+        keras_losses.scale_loss_for_distribution = _divide
 
 
 def _watched(loss: keras.losses.Loss) -> keras.losses.Loss:

@@ -1,5 +1,6 @@
 """Training with Keras's `fit`: logging of steps, choice of the best epoch by validation, checkpoints."""
 
+import contextlib
 import functools
 import sys
 import time
@@ -68,7 +69,7 @@ def fit(
     for row in progress.history:
         _log_epoch(log, row)
     selection = _Selection(learner, validation, progress, best)
-    steps = _Steps(steps_per_epoch, plan.shape[1], progress, log)
+    steps = _Steps(learner, steps_per_epoch, plan.shape[1], progress, log)
     keep = _Keep(checkpoint, checkpoint_seconds, len(plan), progress, selection, log)
     epochs = len(plan) // steps_per_epoch
     images = training.images if learner.images is None else None
@@ -76,15 +77,17 @@ def fit(
         while progress.step < len(plan):
             # An epoch that was cut off is a shorter one to Keras; those after it are whole.
             left = steps_per_epoch - len(progress.rows)
-            learner.fit(
-                PlannedBatches(images, training.labels, strategy.share(plan[progress.step :])),
-                epochs=progress.epoch + 1 if progress.rows else epochs,
-                initial_epoch=progress.epoch,
-                steps_per_epoch=left,
-                shuffle=False,  # the plan is the order
-                callbacks=[steps, selection, _History(progress, log), keep],
-                verbose=(1 if sys.stdout.isatty() else 2) if processes.here().writes else 0,
-            )
+            batches = PlannedBatches(images, training.labels, strategy.share(plan[progress.step :]))
+            with contextlib.closing(batches):
+                learner.fit(
+                    batches,
+                    epochs=progress.epoch + 1 if progress.rows else epochs,
+                    initial_epoch=progress.epoch,
+                    steps_per_epoch=left,
+                    shuffle=False,  # the plan is the order
+                    callbacks=[steps, selection, _History(progress, log), keep],
+                    verbose=(1 if sys.stdout.isatty() else 2) if processes.here().writes else 0,
+                )
     for variable, weight in zip(learner.lasting, selection.best_weights, strict=True):
         variable.assign(weight)
     return progress
@@ -93,17 +96,19 @@ def fit(
 class _Steps(keras.callbacks.Callback):
     """Keeps and logs the figures of the steps, logged as means of a few; ends a training that leads nowhere."""
 
-    def __init__(self, steps_per_epoch: int, batch_size: int, progress: Progress, log: Log) -> None:
+    def __init__(self, learner: Learner, steps_per_epoch: int, batch_size: int, progress: Progress, log: Log) -> None:
         super().__init__()
+        # Not `self.model`: on JAX, Keras settles all its variables for whoever asks for that.
+        self.learner = learner
         self.steps_per_epoch, self.batch_size, self.progress, self.log = steps_per_epoch, batch_size, progress, log
         self.before: Row | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any]) -> None:
-        self.rate_at = rates.by_step(self.model.optimizer)
+        self.rate_at = rates.by_step(self.learner.optimizer)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
-        progress, loss = self.progress, self.model.statistics.loss
-        figures = _take_figures(logs, self.model)
+        progress, loss = self.progress, self.learner.statistics.loss
+        figures = _take_figures(logs, self.learner)
         rate = functools.partial(self.rate_at, progress.step)
         progress.step += 1
         health.check_finite(figures, progress.step, rate, self.before, loss)
@@ -120,7 +125,7 @@ class _Steps(keras.callbacks.Callback):
         health.check_collapse(progress.at_a_point, figures, progress.step, rate, loss, self.batch_size)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        _take_figures(logs, self.model)
+        _take_figures(logs, self.learner)
         figures = _means(self.progress.rows)
         # Keras's own running mean is in float32, and of a resumed epoch's latter part alone.
         logs["loss"] = figures.pop("step_loss")
@@ -142,15 +147,24 @@ class _Selection(keras.callbacks.Callback):
                 f"training diverged in epoch {epoch + 1} (loss {logs['loss']:.3g}): found embeddings that are NaN or "
                 f"infinite, expected finite ones; {health.advice(self.learner.statistics.loss)}"
             )
-        ranked = list(ranking.leave_one_out(embeddings, self.validation.labels))
-        recall, map_at_r = ranking.recall_at_k(ranked, [1])[1], ranking.map_at_r(ranked)
-        if recall is None or map_at_r is None:
+        found = ranking.means(
+            ranking.leave_one_out(embeddings, self.validation.labels),
+            val_recall_at_1=functools.partial(ranking.hits, k=1),
+            val_map_at_r=ranking.average_precisions,
+        )
+        if found is None:
             raise ValueError("no class has two validation images")
-        logs.update({"val_recall_at_1": recall, "val_map_at_r": map_at_r})
-        score = [recall, map_at_r]
+        score = _of_the_first(list(found.values()))
+        logs.update(zip(found, score, strict=True))
         if score > self.progress.best:
             self.progress.best, self.progress.best_epoch = score, epoch + 1
             self.best_weights = [np.array(variable) for variable in self.learner.lasting]
+
+
+def _of_the_first(score: list[float]) -> list[float]:
+    """As process 0 has it: last digits may differ between machines, but all must choose the same epoch."""
+    told = processes.from_the_first(np.array(score).tobytes())
+    return score if told is None else np.frombuffer(told).tolist()
 
 
 class _History(keras.callbacks.Callback):
@@ -211,11 +225,12 @@ class _Keep(keras.callbacks.Callback):
             self.counted = now
             # Before the state: what it says was logged must not be lost with this process.
             self.log.flush()
-            strategy.settle(self.model)
+            learner = self.selection.learner
+            strategy.settle(learner)
             try:
-                self.checkpoint.save(self.model, self.selection.best_weights, self.progress)
+                self.checkpoint.save(learner, self.selection.best_weights, self.progress)
             except FloatingPointError as error:
-                raise UserError(f"training diverged: {error}; {health.advice(self.model.statistics.loss)}") from None
+                raise UserError(f"training diverged: {error}; {health.advice(learner.statistics.loss)}") from None
             self.saved = time.perf_counter()
             if self.every:
                 self.pause = max(self.every, SAVED_FOR * (self.saved - now))

@@ -171,6 +171,18 @@ def gathered(rows: Any) -> Any:
     return rows if here is None else here.all_gather(rows, axis=0)  # None where Keras only asks for shapes
 
 
+def own_part(rows: Any) -> Any:
+    """Of rows of the whole batch, `[B, …]`, equal on all devices, those of this device's share: `[B / devices, …]`."""
+    parts = parts_in_sync()
+    if parts == 1:
+        return rows
+    import tensorflow as tf
+
+    here = tf.distribute.get_replica_context()
+    number = 0 if here is None else here.replica_id_in_sync_group  # None where Keras only asks for shapes
+    return keras.ops.reshape(rows, (parts, -1, *rows.shape[1:]))[number]
+
+
 def compiles() -> bool:
     """What Keras's `compile` takes as `jit_compile`: whether XLA makes one program of the step.
 

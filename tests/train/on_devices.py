@@ -8,10 +8,12 @@ import contextlib
 import json
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
 
 from stages.errors import UserError
 from stages.prepared import Images
@@ -20,6 +22,7 @@ from stages.train.augmentation import RandomAffine
 from stages.train.checkpoint import Checkpoint
 from stages.train.learner import Learner
 from stages.train.loop import fit
+from stages.train.losses import TripletHardLoss
 from stages.train.stage import Unheard
 from stages.train.statistics import TripletStatistics
 from stages.train.targets import build
@@ -39,7 +42,14 @@ class Cutting(Unheard):
             raise Cut
 
 
-def network():
+class Mixed(keras.losses.Loss):
+    """A scalar, of which Keras has given a device its part of one term, and the whole of the other."""
+
+    def call(self, y_true, y_pred):
+        return TripletHardLoss()(y_true, y_pred) + 0.1 * ops.mean(ops.square(y_pred))
+
+
+def network(regularizer):
     return keras.Sequential(
         [
             keras.Input((4, 4, 1)),
@@ -47,7 +57,9 @@ def network():
             keras.layers.Conv2D(4, 3, use_bias=False, kernel_initializer=keras.initializers.GlorotUniform(seed=1)),
             keras.layers.BatchNormalization(),
             keras.layers.Flatten(),
-            keras.layers.Dense(5, kernel_initializer=keras.initializers.GlorotUniform(seed=2)),
+            keras.layers.Dense(
+                5, kernel_initializer=keras.initializers.GlorotUniform(seed=2), kernel_regularizer=regularizer
+            ),
         ]
     )
 
@@ -57,7 +69,14 @@ class Cut(Exception):
 
 
 def trained(loss, how, cut=False):
-    """Figures of the epochs, and weights afterwards; if asked for, of a training that was cut off and went on."""
+    """Figures of the epochs, and weights afterwards; if asked for, of a training that was cut off and went on.
+
+    Args:
+        loss: a section of the configuration; of this test are `rate` and `l2`.
+        how: a strategy; with " resident" the images lie on the device.
+        cut: whether it is cut off.
+    """
+    how, _, resident = how.partition(" ")
     rng = np.random.default_rng(0)
     labels = np.tile(np.arange(4, dtype=np.int32), 12)
     data = Images(
@@ -66,8 +85,15 @@ def trained(loss, how, cut=False):
     plan = np.stack([rng.permutation(48)[:BATCH] for _ in range(STEPS)]).astype(np.int32)
     with strategy.scope_of(how, BATCH)():
         keras.utils.set_random_seed(0)
-        objective = build({key: value for key, value in loss.items() if key != "rate"}, "loss")
-        learner = Learner(network(), RandomAffine(), TripletStatistics(objective), objective.head(5))
+        section = {key: value for key, value in loss.items() if key not in ("rate", "l2")}
+        objective = build(section, "loss", [loss["_target_"]])
+        learner = Learner(
+            network(keras.regularizers.L2(loss.get("l2", 0.0))),
+            RandomAffine(shift=1, rotation=20, scale=0.2, shear=0.2, seed=1),
+            TripletStatistics(objective),
+            objective.head(5) if hasattr(objective, "head") else None,
+            data.images if resident else None,
+        )
         learner.compile(
             optimizer=keras.optimizers.SGD(loss.get("rate", 0.02), momentum=0.9),
             loss=objective,
@@ -97,7 +123,7 @@ def refused(how, batch):
 
 
 def main(losses, hows):
-    with strategy.joined(hows[-1]):
+    with strategy.joined(hows[-1].split()[0]):
         if "mirrored" in hows:
             import tensorflow as tf
 
@@ -107,7 +133,9 @@ def main(losses, hows):
         found = {name: {how: trained(loss, how) for how in hows} for name, loss in losses.items()}
         first = next(iter(losses))
         cut = trained(losses[first], hows[-1], cut=True)
-        print("\n" + json.dumps({"losses": found, "cut": cut, "refused": refused(hows[-1], 25)}))
+        threads = [thread.name for thread in threading.enumerate()]
+        told = {"losses": found, "cut": cut, "refused": refused(hows[-1].split()[0], 25), "threads": threads}
+        print("\n" + json.dumps(told))
 
 
 if __name__ == "__main__":

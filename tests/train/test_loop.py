@@ -12,7 +12,7 @@ import pytest
 from stages import interruption
 from stages.errors import UserError
 from stages.prepared import Images
-from stages.train import health, strategy
+from stages.train import health, processes, strategy
 from stages.train.augmentation import RandomAffine
 from stages.train.checkpoint import Checkpoint
 from stages.train.learner import Learner
@@ -188,6 +188,18 @@ def test_the_state_is_saved_as_often_as_asked_and_at_the_end(data, tmp_path, mon
     assert saved == expected
 
 
+def test_steps_do_not_ask_keras_for_the_model_which_on_jax_would_settle_it(data, tmp_path, monkeypatch):
+    asked = []
+
+    def model(callback):
+        asked.append(type(callback).__module__)
+        return callback._model
+
+    monkeypatch.setattr(keras.callbacks.Callback, "model", property(model))
+    train(learner(), data, Checkpoint(tmp_path), seconds=1000)
+    assert fit.__module__ not in asked
+
+
 def test_batches_come_in_the_order_of_the_plan(data, tmp_path, monkeypatch):
     seen = []
     model = learner()
@@ -201,8 +213,9 @@ def test_batches_come_in_the_order_of_the_plan(data, tmp_path, monkeypatch):
 @pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
 def test_encoder_and_head_end_with_the_weights_of_their_best_epoch(data, tmp_path, monkeypatch, loss):
     scores = iter([0.5, 0.9, 0.9, 0.7])
-    monkeypatch.setattr("stages.ranking.recall_at_k", lambda ranked, ks: {1: next(scores)})
-    monkeypatch.setattr("stages.ranking.map_at_r", lambda ranked: 0.5)
+    monkeypatch.setattr(
+        "stages.ranking.means", lambda ranked, **measures: dict(zip(measures, (next(scores), 0.5), strict=True))
+    )
     kept = []
     model = learner(loss=loss)
     remember = keras.callbacks.Callback()
@@ -214,6 +227,22 @@ def test_encoder_and_head_end_with_the_weights_of_their_best_epoch(data, tmp_pat
         for expected, found in zip(best, part, strict=True):
             np.testing.assert_array_equal(found, expected)
         assert any((a != b).any() for a, b in zip(best, last, strict=True))
+
+
+def test_of_several_processes_all_choose_the_epoch_that_the_first_would(data, tmp_path, monkeypatch):
+    first = iter([[0.5, 0.1], [0.9, 0.2], [0.9, 0.1], [0.7, 0.1]])
+    asked = []
+
+    def from_the_first(content):
+        asked.append(content)
+        # Of a checkpoint there is none.
+        return None if content is None else np.array(next(first)).tobytes()
+
+    monkeypatch.setattr(processes, "from_the_first", from_the_first)
+    progress = train(learner(), data, Checkpoint(tmp_path))
+    assert (progress.best_epoch, progress.best) == (2, [0.9, 0.2])
+    assert [row["val_map_at_r"] for row in progress.history] == [0.1, 0.2, 0.1, 0.1]
+    assert len(asked) == 5
 
 
 def weights(model):
