@@ -127,9 +127,10 @@ def test_a_preset_opens_with_what_differs_what_it_costs_what_was_measured_and_it
     opening = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
     assert opening[0] == "# @package _global_"
     assert sum(line == "#" for line in opening) >= 3  # its source, what differs here, costs and measured, commands
-    measured = ("# measured: ", "#   trained  ", "#   raw pixels  ")
+    measured = ("# measured: ", "#   trained  ", "#   untrained  ", "#   raw pixels  ")
     for start in ("# Costs: ", *measured, f"#   dvc exp run -S experiment={name}"):
         assert any(line.startswith(start) for line in opening), start
+    assert not any("not measured" in line for line in opening)
     assert max(map(len, lines)) <= 120
 
 

@@ -71,8 +71,8 @@ def parts(settings: config.Config) -> tuple[Any, Any, Any]:
     return network, build(settings.loss, "loss"), build(settings.optimizer, "optimizer")
 
 
-def bare(settings: config.Config, data: Images, steps: int) -> Steps:
-    """The network's passes and the optimizer alone, on one batch."""
+def bare(settings: config.Config, data: Images, steps: int, compiled: bool = False) -> Steps:
+    """The network's passes and the optimizer alone, on one batch; compiled: by XLA."""
     import tensorflow as tf
 
     network, _, optimizer = parts(settings)
@@ -80,10 +80,10 @@ def bare(settings: config.Config, data: Images, steps: int) -> Steps:
     batch = tf.constant(data.images[: settings.batches.size], tf.float32)
     slope = tf.constant(np.random.default_rng(0).normal(size=network.output_shape[1]), tf.float32)
 
-    @tf.function
+    @tf.function(jit_compile=compiled)
     def step() -> None:
         with tf.GradientTape() as tape:
-            value = tf.reduce_mean(network(batch, training=True) * slope)
+            value = tf.reduce_mean(tf.cast(network(batch, training=True), tf.float32) * slope)
         optimizer.apply(tape.gradient(value, network.trainable_variables), network.trainable_variables)
 
     return lambda: per_step(step, steps)
