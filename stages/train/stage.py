@@ -72,6 +72,8 @@ def run(
         checkpoint = Checkpoint.of(paths.checkpoints, behind, files)
         processes.agree_on("settings, prepared images, batches, code, packages or precision", checkpoint.folder.name)
 
+        # Another one than is to train: that one makes steps on its devices only.
+        try_optimizer(build(optimizer, "optimizer", allowed_targets, keras.optimizers.Optimizer))
         with scope():
             encoder = build(network, "network", allowed_targets, keras.Model, input_shape=training.images.shape[1:])
             built_optimizer = build(optimizer, "optimizer", allowed_targets, keras.optimizers.Optimizer)
@@ -136,11 +138,10 @@ def _learner(
     seed: int,
     resident: np.ndarray | None,
 ) -> Learner:
-    """The model to train, compiled and built, whose parts were tried."""
+    """The model to train, compiled and built, whose loss was tried."""
     if not encoder.built or len(encoder.output_shape) != 2:
         found = f"output of shape {encoder.output_shape}" if encoder.built else "a network without input and output"
         raise UserError(f"network: found {found}, expected [batch, embedding_dim]")
-    try_optimizer(optimizer)
     try_loss(objective, batch, encoder.output_shape[1])
     learner = Learner(
         encoder,

@@ -134,7 +134,8 @@ def _check_shares(name: str, batch: int, devices: int) -> None:
     if batch % devices:
         raise UserError(f"batches: found {batch} images a batch, expected a multiple of the {devices} devices")
     if processes.here().writes:
-        print(f"{name}: {devices} devices take {batch // devices} images of each batch", flush=True)
+        take = "device takes" if devices == 1 else "devices take"
+        print(f"{name}: {devices} {take} {batch // devices} images of each batch", flush=True)
 
 
 def share(plan: np.ndarray) -> np.ndarray:
