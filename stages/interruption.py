@@ -39,8 +39,8 @@ class Interrupted(KeyboardInterrupt):
         return 128 + self.signal_number
 
 
-first_heard: list[Callable[[], None]] = []
-"""Called in a thread of its own when the first signal comes, also while native code keeps the main one."""
+first_heard: list[Callable[[int], None]] = []
+"""Called with the number of the first signal, in a thread of its own, also while native code keeps the main one."""
 
 
 class _State:
@@ -160,7 +160,7 @@ def _end_after(told: socket.socket, grace: float) -> None:
         if until is None:
             number, began, until = heard[0], now, now + grace
             for call in first_heard:
-                call()
+                call(number)
         elif now - began >= _ECHO and now + _ECHO < until:
             since, until = f"{_ECHO:g} s after another signal", now + _ECHO
 

@@ -42,7 +42,7 @@ def held(path: Path, name: str, doing: str, place: str, patience: float = PATIEN
     _acquire(lock, path, name, place, patience)
     told = {"process": os.getpid(), "doing": doing, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
 
-    def tell_end() -> None:
+    def tell_end(_: int) -> None:
         _write(path, told | {"ending": True})
 
     _write(path, told)

@@ -153,14 +153,25 @@ def _connect(found: Place) -> None:
 
     # It would take the handling of SIGTERM from us, which saves the state first.
     jax.config.update("jax_enable_preemption_service", False)
-    print(f"data_parallel: process {found.number} of {found.count} waits for the others", flush=True)
+    where = "" if found.address is None else f" at {found.address}"
+    waits = f"waits for the others{where}, up to {_CONNECTING // 60} minutes"
+    print(f"data_parallel: process {found.number} of {found.count} {waits}", flush=True)
     by_hand = {} if found.address is None else {"cluster_detection_method": "deactivate"}
-    jax.distributed.initialize(  # which ends this process by an abort if the others do not come
-        *(found.address, found.count, found.number),
-        initialization_timeout=_CONNECTING,
-        heartbeat_timeout_seconds=_NOTICED_BY_JAX,
-        **by_hand,
-    )
+
+    def give_up(signal_number: int) -> None:
+        interruption.tell("train: interrupted while it waited for the others; nothing was begun")
+        os._exit(128 + signal_number)
+
+    interruption.first_heard.append(give_up)
+    try:
+        jax.distributed.initialize(  # which ends this process by an abort if the others do not come
+            *(found.address, found.count, found.number),
+            initialization_timeout=_CONNECTING,
+            heartbeat_timeout_seconds=_NOTICED_BY_JAX,
+            **by_hand,
+        )
+    finally:
+        interruption.first_heard.remove(give_up)
     os.write(2, abort_told.JOINED)
     from jax._src.distributed import global_state  # there is no public way to what it keeps
 

@@ -154,6 +154,27 @@ def test_tensorflow_is_there_before_a_process_joins():
     assert (alone.returncode, said) == (0, "")
 
 
+WAIT = """
+from stages import interruption
+from stages.train import processes
+
+with interruption.handled(), processes.joined():
+    pass
+"""
+
+
+def test_a_process_that_waits_for_others_says_where_and_ends_at_once_when_it_is_asked_to():
+    by_hand = dict(zip(BY_HAND, ("127.0.0.1:1", "2", "1"), strict=True))
+    with started("-c", WAIT, count=1, **by_hand) as (alone,):
+        line = alone.stdout.readline()
+        assert line == "data_parallel: process 1 of 2 waits for the others at 127.0.0.1:1, up to 5 minutes\n"
+        time.sleep(1)  # until it does
+        alone.send_signal(signal.SIGINT)
+        _, said = alone.communicate(timeout=10)
+    assert said == "train: interrupted while it waited for the others; nothing was begun\n"
+    assert alone.returncode == 128 + signal.SIGINT
+
+
 COME_LATE_AND_STOP = """
 import json, time
 from stages import command, errors, interruption

@@ -40,7 +40,9 @@ def test_makes_what_later_stages_read_and_keeps_its_state_until_these_have_it(tm
 
 
 def test_several_devices_go_through_the_whole_stage(tmp_path, capsys):
-    configured = settings(tmp_path, "train.strategy=mirrored")  # which here finds one: see test_devices for what two learn
+    configured = settings(
+        tmp_path, "train.strategy=mirrored"
+    )  # which here finds one: see test_devices for what two learn
     write_prepared(configured)
     train(configured, tmp_path)
     assert "mirrored: 1 device takes 12 images of each batch" in capsys.readouterr().out
