@@ -86,8 +86,13 @@ def _write_view(report: Report, name: str, classes: Sequence[str], ks: Sequence[
     compared = natural_pairs(counts)
     what = VIEWS[name]
 
+    some = f"\n{queries(counts)}" if counts["queries"] < counts["queries_available"] else ""
+
     def neighbours(search: str) -> str:
-        return "".join(f"\n{words}" for words in found_by_index(counts, search))
+        found = counts.get("index_recall", {}).get("trained", {}).get(search, {})
+        # Where all were compared the picture is exact, and has nothing to say of an index.
+        used = found.get("effort") is not None
+        return "".join(f"\n{words}" for words in found_by_index(counts, search) if used)
 
     store.save_text(table["roc"], series.roc_csv(view.curves))
     figures.draw_roc(picture["roc"], view.curves, f"Same class or not, {what}\n{compared}")
@@ -102,11 +107,11 @@ def _write_view(report: Report, name: str, classes: Sequence[str], ks: Sequence[
     threshold, scored_by = report.threshold["threshold"], report.threshold["scored_by"]
     figures.draw_distances(picture["distances"], view.curves, threshold, scored_by, f"Distances, {what}\n{compared}")
     store.save_text(table["confusion"], series.confusion_csv(view, classes))
-    nearest = f"Class of the nearest other image\n{what}{neighbours('nearest')}"
+    nearest = f"Class of the nearest other image\n{what}{some}{neighbours('nearest')}"
     figures.draw_confusion(picture["confusion"], view, classes, nearest)
     store.save_text(table["classes"], series.classes_csv(view, classes))
     figures.draw_classes(
-        picture["classes"], view, classes, f"Recall@1 of each class\n{what}{neighbours('leave_one_out')}"
+        picture["classes"], view, classes, f"Recall@1 of each class\n{what}{some}{neighbours('leave_one_out')}"
     )
 
 

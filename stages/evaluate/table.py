@@ -45,7 +45,8 @@ def headline(metrics: Mapping[str, Any], view: str = "test") -> str:
     measures = metrics[view]["trained"]
     shown = [f"{title} {number(measures[name])}" for name, title in list(headlines(measures).items())[:2]]
     counts = metrics["counts"][view]
-    return f"{counts['items']:,} {view} images: {', '.join([*shown, *found_by_index(counts, 'leave_one_out')])}"
+    some = f", {counts['queries']:,} of them as queries" if counts["queries"] < counts["queries_available"] else ""
+    return f"{counts['items']:,} {view} images{some}: {', '.join([*shown, *found_by_index(counts, 'leave_one_out')])}"
 
 
 def number(value: float | None) -> str:

@@ -175,7 +175,8 @@ def test_line_table_and_captions_say_how_much_was_found(by_ivf, sampled, exact, 
     titles = captions(by_ivf, tmp_path)
     assert f"Retrieval, test\n100 queries, a sample of 300, leave-one-out\n{words}" in titles
     assert any(title.startswith("Class of the nearest") and "\nivf found " in title for title in titles)
-    assert f"Recall@1 of each class\ntest\n{words}" in titles
+    assert f"Recall@1 of each class\ntest\n100 queries, a sample of 300\n{words}" in titles
+    assert table.headline(by_ivf.metrics).startswith("300 test images, 100 of them as queries: recall@1 ")
     assert "Retrieval, test\n300 queries, leave-one-out" in captions(exact, tmp_path)
     assert not any("found" in title for title in captions(sampled, tmp_path))
 
