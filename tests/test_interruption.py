@@ -55,8 +55,11 @@ with interruption.handled(grace=GRACE):
 """
 
 
+IN_A_TERMINAL = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # also where nohup runs the tests
+
+
 @contextlib.contextmanager
-def program(what, grace=20, before=""):
+def program(what, grace=20, before=IN_A_TERMINAL):
     """A process that is ready for signals."""
     code = before + PRELUDE.replace("GRACE", str(grace)).replace("WHAT", what)
     with subprocess.Popen(
